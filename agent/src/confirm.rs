@@ -1,0 +1,1 @@
+//! Proof of contact after a change that can lock people out.

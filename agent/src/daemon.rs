@@ -1,0 +1,1 @@
+//! The loop: check in, take, run, report.

@@ -1,0 +1,1 @@
+//! Controls to observations, each file read once.

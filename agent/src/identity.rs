@@ -1,0 +1,1 @@
+//! Keys, enrolment, what is pinned.

@@ -1,0 +1,25 @@
+//! The agent: evaluates controls on a host, runs assigned scripts on a stage, reports.
+//!
+//! `daemon` → `link`, `task` → `stage`, `cage`, `commit`, `evaluate` → `probe`.
+//! `cage` knows no jobs, probes know no network.
+
+pub mod activate;
+pub mod cage;
+pub mod cli;
+pub mod clock;
+pub mod commit;
+pub mod config;
+pub mod confirm;
+pub mod daemon;
+pub mod diff;
+pub mod evaluate;
+pub mod facts;
+pub mod identity;
+pub mod link;
+pub mod paths;
+pub mod probe;
+pub mod root;
+pub mod stage;
+pub mod task;
+pub mod undo;
+pub mod verify;

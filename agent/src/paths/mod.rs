@@ -1,0 +1,1 @@
+//! Where state, settings and run-time files lie.

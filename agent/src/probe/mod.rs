@@ -1,0 +1,1 @@
+//! Probes: what a control looks at, over a root.

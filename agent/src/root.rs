@@ -1,0 +1,1 @@
+//! A tree that is looked at: the live host, a stage, or a prepared folder.

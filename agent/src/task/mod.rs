@@ -1,0 +1,1 @@
+//! One task from envelope to outcome: the only place that knows the order.

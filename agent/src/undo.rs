@@ -1,0 +1,1 @@
+//! Originals back, activations inverted, last in first out.

@@ -1,0 +1,1 @@
+//! Whether an order may be obeyed: signatures, approval, parameters, validity.

@@ -1,0 +1,1 @@
+//! The controller: posture, policies, scripts, jobs; an agents' port, an operators' port.

@@ -1,0 +1,1 @@
+//! The typed HTTPS client: one pinned authority, one error type.

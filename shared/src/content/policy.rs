@@ -1,0 +1,1 @@
+//! A policy of the content.

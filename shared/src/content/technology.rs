@@ -1,0 +1,1 @@
+//! A technology of the content.

@@ -1,0 +1,1 @@
+//! The content that is built into agent and controller: `shared/content/*.yaml`.
