@@ -75,6 +75,8 @@ pub struct Target {
 /// An order with what is needed to obey it. `script` are the canonical bytes as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
+    /// As in the order: by which a refusal is reported when the envelope does not open.
+    pub task: TaskId,
     pub order: Envelope,
     pub script: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
