@@ -22,3 +22,24 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<serde_json::Value>,
 }
+
+impl Problem {
+    /// The whole in one line, for terminals and logs.
+    pub fn sentence(&self) -> String {
+        let mut text = self.title.clone();
+        if let Some(detail) = &self.detail {
+            text.push_str(": ");
+            text.push_str(detail);
+        }
+        match (&self.field, &self.value) {
+            (Some(field), Some(value)) => text.push_str(&format!(" ({field}: {value})")),
+            (Some(field), None) => text.push_str(&format!(" ({field})")),
+            _ => {}
+        }
+        if let Some(remedy) = &self.remedy {
+            text.push_str("; next: ");
+            text.push_str(remedy);
+        }
+        text
+    }
+}
