@@ -64,6 +64,10 @@ opaque_id!(/// One occurrence of a job.
     RunId, "run id");
 opaque_id!(/// One script on one asset in one run.
     TaskId, "task id");
+opaque_id!(/// One posture.
+    PostureId, "posture id");
+opaque_id!(/// What lets agents enrol.
+    EnrollKeyId, "enrolment key id");
 
 /// A slug that names a technology, control, policy or script: `[a-z0-9][a-z0-9.-]{0,99}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -1,6 +1,7 @@
 //! What agent, controller and CLI say to each other: identifiers, content, judging,
 //! envelopes, trust and the wire. Pure: no I/O but the optional HTTPS client (`client`).
 
+pub mod api;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod content;
