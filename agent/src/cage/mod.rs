@@ -1,3 +1,1 @@
 //! The launcher's confinement: a pure plan, then its application in documented order.
-
-pub mod sys;

@@ -1,6 +1,5 @@
 //! A copy-on-write view of the host's files, and what a script changed on it.
 
 pub mod change;
-pub mod meta;
 
-pub use change::{Bytes, Change, ChangeSet, Kind, Meta, Timestamp};
+pub use change::{Change, ChangeSet};
