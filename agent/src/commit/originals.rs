@@ -1,0 +1,172 @@
+//! What the host was before a commit: contents and attributes, synced before anything is changed.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::place::{Place, PlaceError, Stamp, copy, shown};
+use crate::meta::{Bytes, Kind, Meta};
+
+/// One thing that a task changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Absolute, resolved: no link on the way.
+    pub path: Bytes,
+    pub before: Option<Meta>,
+    pub after: Option<Meta>,
+    /// Of the original; given back with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtime: Option<Stamp>,
+}
+
+impl Entry {
+    pub fn new(path: &Path, before: Option<Meta>, after: Option<Meta>) -> Self {
+        Self { path: Bytes(path.as_os_str().to_owned().into_vec()), before, after, mtime: None }
+    }
+
+    pub fn path(&self) -> &Path {
+        Path::new(std::ffi::OsStr::from_bytes(&self.path.0))
+    }
+
+    /// Whether the original's content goes away, so that a copy is needed.
+    fn loses_content(&self) -> bool {
+        let Some(Meta { kind: Kind::File { .. }, .. }) = &self.before else { return false };
+        !matches!((&self.before, &self.after), (Some(before), Some(after)) if before.same_content(after))
+    }
+
+    fn original_size(&self) -> u64 {
+        match &self.before {
+            Some(Meta { kind: Kind::File { size, .. }, .. }) => *size,
+            _ => 0,
+        }
+    }
+}
+
+/// What is written down beside the contents.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Rises with each commit on this host, whatever the clock says.
+    pub sequence: u64,
+    /// Parents before what is in them.
+    pub entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Originals {
+    dir: PathBuf,
+    pub manifest: Manifest,
+}
+
+const MANIFEST: &str = "manifest.json";
+
+impl Originals {
+    /// Copies what `entries` will change into `dir`, each looked at again; synced when it returns.
+    ///
+    /// # Errors
+    /// [`PlaceError::Clash`] when a thing is no longer what the change set says.
+    pub fn keep(dir: &Path, root: &OwnedFd, sequence: u64, entries: Vec<Entry>) -> Result<Self, PlaceError> {
+        let fault = |doing, source| PlaceError::Io { path: shown(dir), doing, source };
+        let made = fs::DirBuilder::new().mode(0o700).create(dir);
+        made.map_err(|source| fault("cannot make the folder for originals", source))?;
+        let mut kept = Self { dir: dir.to_owned(), manifest: Manifest { sequence, entries } };
+        for n in 0..kept.manifest.entries.len() {
+            kept.keep_one(root, n)?;
+        }
+        let bytes = serde_json::to_vec_pretty(&kept.manifest).map_err(io::Error::from);
+        bytes
+            .and_then(|bytes| write_synced(dir, MANIFEST, &bytes))
+            .map_err(|source| fault("cannot write the manifest of originals", source))?;
+        Ok(kept)
+    }
+
+    fn keep_one(&mut self, root: &OwnedFd, n: usize) -> Result<(), PlaceError> {
+        let target = self.content(n);
+        let entry = &mut self.manifest.entries[n];
+        let Some(place) = Place::open(root, entry.path())? else {
+            return match &entry.before {
+                // Its folder is itself made by this commit.
+                None => Ok(()),
+                Some(before) => Err(PlaceError::Clash {
+                    path: shown(entry.path()),
+                    expected: Some(Box::new(before.clone())),
+                    found: None,
+                }),
+            };
+        };
+        let found = place.look()?;
+        if found != entry.before {
+            return Err(place.clash(entry.before.as_ref(), found.as_ref()));
+        }
+        if found.is_some() {
+            entry.mtime = Some(place.mtime()?);
+        }
+        if !entry.loses_content() {
+            return Ok(());
+        }
+        let (from, mtime) = place.read()?;
+        entry.mtime = Some(mtime);
+        let keep = || -> io::Result<_> {
+            let mut to = File::options().write(true).create_new(true).mode(0o600).open(&target)?;
+            let digest = copy(from, &mut to, entry.original_size())?;
+            to.sync_all()?;
+            Ok(digest)
+        };
+        let digest = keep().map_err(|source| PlaceError::Io {
+            path: shown(entry.path()),
+            doing: "cannot keep its original",
+            source,
+        })?;
+        match &entry.before {
+            Some(Meta { kind: Kind::File { digest: expected, .. }, .. }) if *expected == digest => Ok(()),
+            before => Err(place.clash(before.as_ref(), place.look()?.as_ref())),
+        }
+    }
+
+    /// What was kept before, `None` when the commit never came so far.
+    ///
+    /// # Errors
+    /// A manifest that cannot be read.
+    pub fn load(dir: &Path) -> io::Result<Option<Self>> {
+        match fs::read(dir.join(MANIFEST)) {
+            Ok(bytes) => Ok(Some(Self { dir: dir.to_owned(), manifest: serde_json::from_slice(&bytes)? })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The content of one original.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn open(&self, n: usize) -> io::Result<File> {
+        File::open(self.content(n))
+    }
+
+    /// How much room the contents take, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.manifest.entries.iter().filter(|entry| entry.loses_content()).map(Entry::original_size).sum()
+    }
+
+    fn content(&self, n: usize) -> PathBuf {
+        self.dir.join(n.to_string())
+    }
+}
+
+/// Writes a file of `dir` aside, syncs, renames, syncs the folder: whole or not there.
+///
+/// # Errors
+/// Those of write(2), fsync(2), rename(2).
+pub fn write_synced(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write as _;
+    let aside = dir.join(format!(".{name}.part"));
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&aside, dir.join(name))?;
+    File::open(dir)?.sync_all()
+}
