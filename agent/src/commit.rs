@@ -1,1 +1,133 @@
-//! From a judged change to the host: originals kept, each file exchanged and verified.
+//! From a judged change to the host: originals kept first, then each thing exchanged and verified.
+
+pub mod originals;
+pub mod place;
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use aright_shared::id::TaskId;
+
+pub use originals::{Entry, Originals};
+pub use place::PlaceError;
+use place::{Aside, Place, Step};
+
+use crate::meta::{Kind, Meta};
+use crate::stage::Change;
+use crate::task::fail;
+
+/// Where changes go: the root of the host's tree (`/`, or a view of it), held open.
+#[derive(Debug)]
+pub struct Tree {
+    root: OwnedFd,
+}
+
+impl Tree {
+    /// # Errors
+    /// It is no folder that can be opened.
+    pub fn open(root: &Path) -> std::io::Result<Self> {
+        Ok(Self { root: std::fs::File::open(root)?.into() })
+    }
+
+    /// One name of it; `None` when its folder does not exist.
+    ///
+    /// # Errors
+    /// See [`Place::open`].
+    pub fn place(&self, path: &Path) -> Result<Option<Place>, PlaceError> {
+        Place::open(&self.root, path)
+    }
+}
+
+/// Keeps the originals of everything that `changes` touch, in `dir`; the host is only read. Folders that
+/// declared files will need and that are missing are added: root's, 0755.
+///
+/// # Errors
+/// [`PlaceError::Clash`] when the host is no longer what the change set says.
+pub fn keep(tree: &Tree, changes: &[Change], sequence: u64, dir: &Path) -> Result<Originals, PlaceError> {
+    let mut all = changes.to_vec();
+    for parent in missing_parents(tree, changes)? {
+        all.push(Change { path: parent, before: None, after: Some(made_folder()) });
+    }
+    all.sort_by(|a, b| a.path.cmp(&b.path));
+    Originals::keep(dir, &tree.root, sequence, all)
+}
+
+fn made_folder() -> Meta {
+    Meta { kind: Kind::Folder, mode: 0o755, uid: 0, gid: 0, xattrs: Default::default() }
+}
+
+/// Folders that no change makes and that are not there.
+fn missing_parents(tree: &Tree, changes: &[Change]) -> Result<Vec<PathBuf>, PlaceError> {
+    let mut missing: Vec<PathBuf> = Vec::new();
+    for change in changes.iter().filter(|change| change.after.is_some()) {
+        for parent in change.path.ancestors().skip(1).take_while(|path| path.parent().is_some()) {
+            let known =
+                |path: &Path| changes.iter().any(|c| c.path == path) || missing.iter().any(|m| m == path);
+            let there = tree.place(parent)?.map_or(Ok(None), |place| place.look())?.is_some();
+            if there || known(parent) {
+                break;
+            }
+            missing.push(parent.to_owned());
+        }
+    }
+    Ok(missing)
+}
+
+/// Makes the host what the change set says, entry by entry; `content` opens the new content of a path.
+/// On an error only the entries before [`Stopped::before`] can be in place: the caller undoes.
+///
+/// # Errors
+/// [`PlaceError::Clash`] when a thing is no longer its kept original; it is left as it was found.
+pub fn apply(
+    tree: &Tree,
+    task: &TaskId,
+    originals: &Originals,
+    content: impl Fn(&Path) -> std::io::Result<std::fs::File>,
+) -> Result<(), Stopped> {
+    let mut folders = std::collections::BTreeMap::new();
+    for (n, entry) in originals.manifest.entries.iter().enumerate() {
+        let placed = one(tree, &Aside::of_commit(task, n), &entry.change, &content);
+        let (id, place) = placed.map_err(|error| Stopped::at(n, error))?;
+        folders.insert(id, place);
+        fail::point("commit", "entry");
+    }
+    let before = originals.manifest.entries.len();
+    folders.values().try_for_each(Place::sync).map_err(|error| Stopped { before, error })
+}
+
+/// A commit that did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Stopped {
+    /// The first entry of which nothing can be in place.
+    pub before: usize,
+    #[source]
+    pub error: PlaceError,
+}
+
+impl Stopped {
+    /// A clash leaves the entry as it was found; another error may leave it half done.
+    fn at(n: usize, error: PlaceError) -> Self {
+        let before = if matches!(error, PlaceError::Clash { .. }) { n } else { n + 1 };
+        Self { before, error }
+    }
+}
+
+fn one(
+    tree: &Tree,
+    aside: &Aside,
+    change: &Change,
+    content: impl Fn(&Path) -> std::io::Result<std::fs::File>,
+) -> Result<((u64, u64), Place), PlaceError> {
+    let Change { path, before, after } = change;
+    let Some(place) = tree.place(path)? else {
+        let expected = before.clone().map(Box::new);
+        return Err(PlaceError::Clash { path: place::shown(path), expected, found: None });
+    };
+    let step = Step { from: before.as_ref(), to: after.as_ref(), mtime: None, aside };
+    place.change(step, || content(path))?;
+    Ok((place.folder_id()?, place))
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,44 +3,34 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::place::{Place, PlaceError, Stamp, copy, shown};
-use crate::meta::{Bytes, Kind, Meta};
+use crate::meta::{Kind, Meta};
+use crate::stage::Change;
 
-/// One thing that a task changes.
+/// One thing that a task changes, and when its original was last written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Absolute, resolved: no link on the way.
-    pub path: Bytes,
-    pub before: Option<Meta>,
-    pub after: Option<Meta>,
+    #[serde(flatten)]
+    pub change: Change,
     /// Of the original; given back with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtime: Option<Stamp>,
 }
 
 impl Entry {
-    pub fn new(path: &Path, before: Option<Meta>, after: Option<Meta>) -> Self {
-        Self { path: Bytes(path.as_os_str().to_owned().into_vec()), before, after, mtime: None }
-    }
-
-    pub fn path(&self) -> &Path {
-        Path::new(std::ffi::OsStr::from_bytes(&self.path.0))
-    }
-
     /// Whether the original's content goes away, so that a copy is needed.
     fn loses_content(&self) -> bool {
-        let Some(Meta { kind: Kind::File { .. }, .. }) = &self.before else { return false };
-        !matches!((&self.before, &self.after), (Some(before), Some(after)) if before.same_content(after))
+        let Some(Meta { kind: Kind::File { .. }, .. }) = &self.change.before else { return false };
+        !matches!((&self.change.before, &self.change.after), (Some(before), Some(after)) if before.same_content(after))
     }
 
     fn original_size(&self) -> u64 {
-        match &self.before {
+        match &self.change.before {
             Some(Meta { kind: Kind::File { size, .. }, .. }) => *size,
             _ => 0,
         }
@@ -65,14 +55,15 @@ pub struct Originals {
 const MANIFEST: &str = "manifest.json";
 
 impl Originals {
-    /// Copies what `entries` will change into `dir`, each looked at again; synced when it returns.
+    /// Copies what `changes` will change into `dir`, each looked at again; synced when it returns.
     ///
     /// # Errors
     /// [`PlaceError::Clash`] when a thing is no longer what the change set says.
-    pub fn keep(dir: &Path, root: &OwnedFd, sequence: u64, entries: Vec<Entry>) -> Result<Self, PlaceError> {
+    pub fn keep(dir: &Path, root: &OwnedFd, sequence: u64, changes: Vec<Change>) -> Result<Self, PlaceError> {
         let fault = |doing, source| PlaceError::Io { path: shown(dir), doing, source };
         let made = fs::DirBuilder::new().mode(0o700).create(dir);
         made.map_err(|source| fault("cannot make the folder for originals", source))?;
+        let entries = changes.into_iter().map(|change| Entry { change, mtime: None }).collect();
         let mut kept = Self { dir: dir.to_owned(), manifest: Manifest { sequence, entries } };
         for n in 0..kept.manifest.entries.len() {
             kept.keep_one(root, n)?;
@@ -87,20 +78,20 @@ impl Originals {
     fn keep_one(&mut self, root: &OwnedFd, n: usize) -> Result<(), PlaceError> {
         let target = self.content(n);
         let entry = &mut self.manifest.entries[n];
-        let Some(place) = Place::open(root, entry.path())? else {
-            return match &entry.before {
+        let Some(place) = Place::open(root, &entry.change.path)? else {
+            return match &entry.change.before {
                 // Its folder is itself made by this commit.
                 None => Ok(()),
                 Some(before) => Err(PlaceError::Clash {
-                    path: shown(entry.path()),
+                    path: shown(&entry.change.path),
                     expected: Some(Box::new(before.clone())),
                     found: None,
                 }),
             };
         };
         let found = place.look()?;
-        if found != entry.before {
-            return Err(place.clash(entry.before.as_ref(), found.as_ref()));
+        if found != entry.change.before {
+            return Err(place.clash(entry.change.before.as_ref(), found.as_ref()));
         }
         if found.is_some() {
             entry.mtime = Some(place.mtime()?);
@@ -117,11 +108,11 @@ impl Originals {
             Ok(digest)
         };
         let digest = keep().map_err(|source| PlaceError::Io {
-            path: shown(entry.path()),
+            path: shown(&entry.change.path),
             doing: "cannot keep its original",
             source,
         })?;
-        match &entry.before {
+        match &entry.change.before {
             Some(Meta { kind: Kind::File { digest: expected, .. }, .. }) if *expected == digest => Ok(()),
             before => Err(place.clash(before.as_ref(), place.look()?.as_ref())),
         }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use aright_shared::digest::Digest;
 use aright_shared::id::TaskId;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, openat, openat2, renameat2};
-use nix::sys::stat::{Mode, UtimensatFlags, fchmod, fchmodat, fstat, mkdirat, utimensat};
+use nix::sys::stat::{Mode, UtimensatFlags, fchmodat, fstat, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, symlinkat, unlinkat};
 
@@ -86,7 +86,8 @@ impl Place {
     /// # Errors
     /// A link on the way, or what openat2(2) says.
     pub fn open(root: &OwnedFd, path: &Path) -> Result<Option<Self>, PlaceError> {
-        let fault = |doing, source: nix::Error| PlaceError::Io { path: shown(path), doing, source: source.into() };
+        let fault =
+            |doing, source: nix::Error| PlaceError::Io { path: shown(path), doing, source: source.into() };
         let inside = path.strip_prefix("/").unwrap_or(path);
         let name = inside.file_name().ok_or_else(|| fault("has no name", nix::Error::EINVAL))?.to_owned();
         let parent = match inside.parent() {
@@ -144,11 +145,17 @@ impl Place {
     ///
     /// # Errors
     /// [`PlaceError::Clash`] when something else is there: then it is left as it was.
-    pub fn change(&self, step: Step<'_>, content: impl FnOnce() -> io::Result<File>) -> Result<(), PlaceError> {
+    pub fn change(
+        &self,
+        step: Step<'_>,
+        content: impl FnOnce() -> io::Result<File>,
+    ) -> Result<(), PlaceError> {
         match (step.from, step.to) {
             (None, None) => Ok(()),
             (Some(from), Some(to)) if from.same_content(to) => self.alter(from, to, false),
-            (Some(from), Some(to)) if from.is_folder() || to.is_folder() => Err(self.clash(Some(to), Some(from))),
+            (Some(from), Some(to)) if from.is_folder() || to.is_folder() => {
+                Err(self.clash(Some(to), Some(from)))
+            }
             (Some(_), Some(to)) => {
                 self.build(step, to, content)?;
                 self.exchange(step)
@@ -175,7 +182,8 @@ impl Place {
     /// # Errors
     /// Those of fstat(2).
     pub fn folder_id(&self) -> Result<(u64, u64), PlaceError> {
-        let stat = fstat(&self.dir).map_err(|source| self.fault("cannot look at its folder", source.into()))?;
+        let stat =
+            fstat(&self.dir).map_err(|source| self.fault("cannot look at its folder", source.into()))?;
         Ok((stat.st_dev, stat.st_ino))
     }
 
@@ -189,7 +197,8 @@ impl Place {
     ) -> Result<(), PlaceError> {
         let Aside { whole, part, label } = step.aside;
         self.remove(part)?;
-        self.write(part, to, step.mtime, content).map_err(|source| self.fault("cannot build it aside", source))?;
+        self.write(part, to, step.mtime, content)
+            .map_err(|source| self.fault("cannot build it aside", source))?;
         fail::point(label, "written");
         let built = self.look_at(part)?;
         if built.as_ref() != Some(to) {
@@ -212,7 +221,8 @@ impl Place {
     ) -> io::Result<()> {
         let file = match &to.kind {
             Kind::File { size, digest } => {
-                let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+                let flags =
+                    OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
                 let mut file = File::from(openat(&self.dir, part, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
                 if copy(content()?, &mut file, *size)? != *digest {
                     return Err(io::Error::other("its content is no longer the one that was judged"));
@@ -325,9 +335,10 @@ impl Place {
     fn give_back(&self, whole: &std::ffi::OsStr) -> Result<(), PlaceError> {
         match self.rename(whole, &self.name, RenameFlags::RENAME_NOREPLACE) {
             Ok(()) => Ok(()),
-            Err(nix::Error::EEXIST) => {
-                Err(PlaceError::Aside { path: shown(&self.path), aside: whole.to_string_lossy().into_owned() })
-            }
+            Err(nix::Error::EEXIST) => Err(PlaceError::Aside {
+                path: shown(&self.path),
+                aside: whole.to_string_lossy().into_owned(),
+            }),
             Err(error) => Err(self.fault("cannot give it back", error.into())),
         }
     }
@@ -365,11 +376,14 @@ impl Place {
         let after = look()?;
         if &after != to {
             // Somebody wrote into it meanwhile: their content keeps the attributes it had.
-            dress(&fd, from).map_err(|source| self.fault("cannot set mode, owner or attributes back", source))?;
+            dress(&fd, from)
+                .map_err(|source| self.fault("cannot set mode, owner or attributes back", source))?;
             return Err(self.clash(Some(to), Some(&after)));
         }
         if !matches!(to.kind, Kind::Link { .. }) {
-            reopen(&fd).and_then(|file| file.sync_all()).map_err(|source| self.fault("cannot sync it", source))?;
+            reopen(&fd)
+                .and_then(|file| file.sync_all())
+                .map_err(|source| self.fault("cannot sync it", source))?;
         }
         Ok(())
     }
@@ -392,9 +406,10 @@ impl Place {
         match self.look()? {
             None => self.give_back(whole),
             now if now.as_ref() == step.to => self.put_back(whole, self.id(&self.name)?),
-            Some(_) => {
-                Err(PlaceError::Aside { path: shown(&self.path), aside: whole.to_string_lossy().into_owned() })
-            }
+            Some(_) => Err(PlaceError::Aside {
+                path: shown(&self.path),
+                aside: whole.to_string_lossy().into_owned(),
+            }),
         }
     }
 
@@ -451,7 +466,8 @@ fn dress(fd: &OwnedFd, to: &Meta) -> io::Result<()> {
 fn half_altered(found: &Meta, from: &Meta, to: &Meta) -> bool {
     const BENT: [&str; 2] = ["system.posix_acl_access", "security.capability"];
     let has_acl = |meta: &Meta| meta.xattrs.contains_key(BENT[0]);
-    let mode_known = [from.mode, to.mode, from.mode & !0o6000].contains(&found.mode) || has_acl(from) || has_acl(to);
+    let mode_known =
+        [from.mode, to.mode, from.mode & !0o6000].contains(&found.mode) || has_acl(from) || has_acl(to);
     let names = from.xattrs.keys().chain(to.xattrs.keys()).chain(found.xattrs.keys());
     found.same_content(from)
         && [from.uid, to.uid].contains(&found.uid)

@@ -1,0 +1,323 @@
+//! All tasks on disk: taken in, resumed after a crash, sent until acknowledged, kept for undo, pruned.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aright_shared::id::TaskId;
+use aright_shared::task::{Delivery, TaskReport};
+use aright_shared::time::{DAY, HOUR, Millis};
+
+use super::journal::{ClockDebug, Journal, JournalError, Step};
+
+/// Most tasks whose results may wait for a controller: beyond that none is taken in.
+pub const MAX_WAITING: usize = 1000;
+/// How long a result stays after it was acknowledged: a controller may be restored from a backup.
+const RESULT_KEPT: i64 = 24 * HOUR;
+
+/// How long, and how much, is kept to undo with.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    pub megabytes: u64,
+    pub days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { megabytes: 512, days: 90 }
+    }
+}
+
+/// What is to be done with a task that the agent finds at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pending {
+    /// Nothing was started: verify the order again and execute it.
+    Resume,
+    /// The script may have run, the host is untouched.
+    Interrupted,
+    /// The host may be changed: undo, then `interrupted` (or what was decided before the undo).
+    Undo,
+    /// An undo of an ended task did not come to its end.
+    UndoLate,
+    /// A task of kind `undo` did not come to its end; the task that it undoes is in its note.
+    UndoTask,
+    /// Kept, without a result: the draft is it.
+    Finalise,
+    /// Its steps are unreadable: nothing is known.
+    Damaged,
+    /// The result waits for the controller.
+    Send,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("task {0} was taken in before")]
+    Known(TaskId),
+    #[error(
+        "{waiting} results wait for the controller, the limit is {MAX_WAITING}: no further task is taken in"
+    )]
+    Full { waiting: usize },
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// A kept change that can be undone.
+#[derive(Clone, Debug)]
+pub struct Undoable {
+    pub task: TaskId,
+    /// Order of commits on this host.
+    pub sequence: u64,
+    pub kept: Option<Millis>,
+    pub paths: Vec<PathBuf>,
+    pub bytes: u64,
+}
+
+/// What pruning took away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// No longer possible to undo, oldest first.
+    pub originals: Vec<TaskId>,
+    pub journals: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Spool {
+    dir: PathBuf,
+    clock: Arc<dyn ClockDebug>,
+}
+
+impl Spool {
+    /// Opens (or makes) the folder of all tasks, root's alone.
+    ///
+    /// # Errors
+    /// It cannot be made or read.
+    pub fn open(dir: &Path, clock: Arc<dyn ClockDebug>) -> Result<Self, SpoolError> {
+        let spool = Self { dir: dir.to_owned(), clock };
+        let fault = |source| SpoolError::Io { path: dir.to_owned(), source };
+        fs::DirBuilder::new().mode(0o700).recursive(true).create(dir).map_err(fault)?;
+        for name in spool.names()? {
+            if name.starts_with(".new-") || name.starts_with(".gone-") {
+                fs::remove_dir_all(dir.join(name)).map_err(fault)?;
+            }
+        }
+        Ok(spool)
+    }
+
+    /// Writes an order down before anything else is done with it.
+    ///
+    /// # Errors
+    /// [`SpoolError::Known`] when it was taken in before, [`SpoolError::Full`].
+    pub fn accept(&self, delivery: &Delivery) -> Result<Journal, SpoolError> {
+        if self.dir.join(delivery.task.as_str()).exists() {
+            return Err(SpoolError::Known(delivery.task.clone()));
+        }
+        let waiting = self.waiting()?.len();
+        if waiting >= MAX_WAITING {
+            return Err(SpoolError::Full { waiting });
+        }
+        Ok(Journal::create(&self.dir, delivery, self.clock.clone())?)
+    }
+
+    /// # Errors
+    /// Its steps cannot be read.
+    pub fn journal(&self, task: &TaskId) -> Result<Option<Journal>, JournalError> {
+        let dir = self.dir.join(task.as_str());
+        if !dir.exists() {
+            return Ok(None);
+        }
+        Journal::open(&dir, task.clone(), self.clock.clone()).map(Some)
+    }
+
+    /// What is to be done with each task on disk; damaged journals are set aside as `.damaged-TASK`.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn recover(&self) -> Result<Vec<(Journal, Pending)>, SpoolError> {
+        let mut all = Vec::new();
+        for task in self.tasks()? {
+            match self.journal(&task) {
+                Ok(Some(journal)) => all.extend(pending(&journal).map(|pending| (journal, pending))),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%task, %error, "set aside");
+                    all.extend(self.set_aside(&task)?.map(|journal| (journal, Pending::Damaged)));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// A fresh journal in place of a damaged one, so that its end can be reported.
+    fn set_aside(&self, task: &TaskId) -> Result<Option<Journal>, SpoolError> {
+        let damaged = self.dir.join(format!(".damaged-{task}"));
+        let fault = |source| SpoolError::Io { path: damaged.clone(), source };
+        if damaged.exists() {
+            fs::remove_dir_all(&damaged).map_err(fault)?;
+        }
+        fs::rename(self.dir.join(task.as_str()), &damaged).map_err(fault)?;
+        let bytes = fs::read(damaged.join("delivery.json")).ok();
+        match bytes.and_then(|bytes| serde_json::from_slice::<Delivery>(&bytes).ok()) {
+            Some(delivery) if delivery.task == *task => {
+                Ok(Some(Journal::create(&self.dir, &delivery, self.clock.clone())?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Results that the controller does not have yet, oldest first.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn waiting(&self) -> Result<Vec<TaskReport>, SpoolError> {
+        let unsent = |journal: &Journal| journal.has(Step::Ended) && !journal.has(Step::Acknowledged);
+        Ok(self.journals()?.iter().filter(|j| unsent(j)).filter_map(|j| j.result().ok().flatten()).collect())
+    }
+
+    /// The controller has the result.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn acknowledge(&self, task: &TaskId) -> Result<(), JournalError> {
+        match self.journal(task)? {
+            Some(mut journal) if journal.has(Step::Ended) && !journal.has(Step::Acknowledged) => {
+                journal.take(Step::Acknowledged)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The number of the next commit on this host.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn next_sequence(&self) -> Result<u64, SpoolError> {
+        let originals = self.journals()?.into_iter().filter_map(|journal| journal.originals().ok().flatten());
+        Ok(originals.map(|originals| originals.manifest.sequence).max().unwrap_or(0) + 1)
+    }
+
+    /// Kept changes that can be undone, the last first.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn undoable(&self) -> Result<Vec<Undoable>, SpoolError> {
+        let mut all: Vec<_> = self.journals()?.iter().filter_map(undoable).collect();
+        all.sort_by_key(|undoable| std::cmp::Reverse(undoable.sequence));
+        Ok(all)
+    }
+
+    /// The last kept change after `task` on one of its files: it must be undone first.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn blocker(&self, task: &TaskId) -> Result<Option<(TaskId, PathBuf)>, SpoolError> {
+        let all = self.undoable()?;
+        let Some(own) = all.iter().find(|undoable| undoable.task == *task) else { return Ok(None) };
+        let later = all.iter().filter(|other| other.sequence > own.sequence);
+        let shared = |other: &Undoable| other.paths.iter().find(|path| own.paths.contains(path)).cloned();
+        Ok(later.filter_map(|other| Some((other.task.clone(), shared(other)?))).next())
+    }
+
+    /// Drops what is past its time or beyond the budget, oldest first; never of a task that is under way.
+    ///
+    /// # Errors
+    /// The folder cannot be read or written.
+    pub fn prune(&self, retention: Retention) -> Result<Pruned, SpoolError> {
+        let now = self.clock.now();
+        let mut pruned = Pruned::default();
+        let mut room = retention.megabytes.saturating_mul(1_000_000);
+        let mut full = false;
+        for undoable in self.undoable()? {
+            let old = undoable.kept.is_some_and(|kept| now.since(kept) > i64::from(retention.days) * DAY);
+            // Undo is last in first out: beyond the first that has no room, older ones are of no use.
+            full = full || undoable.bytes > room;
+            if old || full {
+                self.drop(&self.dir.join(undoable.task.as_str()).join("originals"))?;
+                pruned.originals.insert(0, undoable.task);
+            } else {
+                room -= undoable.bytes;
+            }
+        }
+        for journal in self.journals()? {
+            let acknowledged = journal.when(Step::Acknowledged);
+            let past = acknowledged.is_some_and(|at| now.since(at) > RESULT_KEPT);
+            if past && !journal.is_being_undone() && undoable(&journal).is_none() {
+                self.drop(journal.dir())?;
+                pruned.journals += 1;
+            }
+        }
+        Ok(pruned)
+    }
+
+    /// A folder goes whole or not at all.
+    fn drop(&self, path: &Path) -> Result<(), SpoolError> {
+        let fault = |source| SpoolError::Io { path: path.to_owned(), source };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let task = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        let gone = self.dir.join(format!(".gone-{task}-{name}"));
+        fs::rename(path, &gone).map_err(fault)?;
+        fs::remove_dir_all(&gone).map_err(fault)
+    }
+
+    fn journals(&self) -> Result<Vec<Journal>, SpoolError> {
+        let readable = |task: TaskId| match self.journal(&task) {
+            Ok(journal) => journal,
+            Err(error) => {
+                tracing::error!(%task, %error, "left out");
+                None
+            }
+        };
+        Ok(self.tasks()?.into_iter().filter_map(readable).collect())
+    }
+
+    /// In order of their ids, which is that of their making.
+    fn tasks(&self) -> Result<Vec<TaskId>, SpoolError> {
+        let mut all: Vec<TaskId> = self.names()?.iter().filter_map(|name| name.parse().ok()).collect();
+        all.sort();
+        Ok(all)
+    }
+
+    fn names(&self) -> Result<Vec<String>, SpoolError> {
+        let fault = |source| SpoolError::Io { path: self.dir.clone(), source };
+        let entries = fs::read_dir(&self.dir).map_err(fault)?;
+        entries
+            .map(|entry| entry.map(|e| e.file_name().to_string_lossy().into_owned()).map_err(fault))
+            .collect()
+    }
+}
+
+fn pending(journal: &Journal) -> Option<Pending> {
+    if journal.has(Step::Committing) {
+        return match (journal.has(Step::Ended), journal.is_being_undone()) {
+            (true, true) => Some(Pending::UndoLate),
+            (true, false) => (!journal.has(Step::Acknowledged)).then_some(Pending::Send),
+            (false, false) if journal.last() == Some(Step::Kept) => Some(Pending::Finalise),
+            (false, _) => Some(Pending::Undo),
+        };
+    }
+    if journal.has(Step::Ended) {
+        return (!journal.has(Step::Acknowledged)).then_some(Pending::Send);
+    }
+    if journal.has(Step::Undoing) {
+        return Some(Pending::UndoTask);
+    }
+    Some(if journal.has(Step::Staging) { Pending::Interrupted } else { Pending::Resume })
+}
+
+fn undoable(journal: &Journal) -> Option<Undoable> {
+    let kept = journal.when(Step::Kept)?;
+    if journal.has(Step::Undone) {
+        return None;
+    }
+    let originals = journal.originals().ok()??;
+    Some(Undoable {
+        task: journal.task().clone(),
+        sequence: originals.manifest.sequence,
+        kept: Some(kept),
+        paths: originals.manifest.entries.iter().map(|entry| entry.change.path.clone()).collect(),
+        bytes: originals.bytes(),
+    })
+}
