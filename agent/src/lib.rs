@@ -16,6 +16,7 @@ pub mod evaluate;
 pub mod facts;
 pub mod identity;
 pub mod link;
+pub mod mask;
 pub mod meta;
 pub mod paths;
 pub mod probe;
