@@ -1,1 +1,87 @@
 //! The launcher's confinement: a pure plan, then its application in documented order.
+//!
+//! The agent starts its own program again as *launcher* ([`launcher`]), small and single-threaded. That
+//! builds the stage in namespaces of its own ([`mounts`]), forks PID 1 of a new PID namespace ([`init`]),
+//! and holds the stage until the agent closes the [`channel`]. PID 1 gives up every right the script shall
+//! not have and starts it. When the script's first process ends, PID 1 ends, and the kernel ends the rest.
+//!
+//! Knows no jobs and no judging: it takes a [`plan::Plan`] and a [`channel::RunOrder`].
+
+pub mod channel;
+pub mod init;
+pub mod launcher;
+mod mounts;
+pub mod plan;
+mod privileges;
+mod seccomp;
+mod sys;
+
+use serde::{Deserialize, Serialize};
+
+/// What holds a script back. All but [`Layer::ProcessLimit`] are required.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layer {
+    Session,
+    MountNamespace,
+    IpcNamespace,
+    UtsNamespace,
+    NetworkNamespace,
+    PidNamespace,
+    /// The copy-on-write view itself.
+    Stage,
+    /// A fresh `/proc`, its dangerous parts read-only or covered.
+    Proc,
+    Limits,
+    /// As many processes as allowed: by the PID namespace, where the kernel can (6.14).
+    ProcessLimit,
+    Capabilities,
+    NoNewPrivileges,
+    Seccomp,
+}
+
+impl std::fmt::Display for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Session => "session",
+            Self::MountNamespace => "mount namespace",
+            Self::IpcNamespace => "IPC namespace",
+            Self::UtsNamespace => "UTS namespace",
+            Self::NetworkNamespace => "network namespace",
+            Self::PidNamespace => "PID namespace",
+            Self::Stage => "stage",
+            Self::Proc => "proc",
+            Self::Limits => "limits",
+            Self::ProcessLimit => "process limit",
+            Self::Capabilities => "capabilities",
+            Self::NoNewPrivileges => "no new privileges",
+            Self::Seccomp => "seccomp",
+        })
+    }
+}
+
+/// A required layer could not be put in place: nothing was run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("the layer \"{layer}\" cannot be put in place: {why}")]
+pub struct Unavailable {
+    pub layer: Layer,
+    pub why: String,
+}
+
+/// Says which layer failed, and at what.
+trait OrUnavailable<T> {
+    fn at(self, layer: Layer, what: impl std::fmt::Display) -> Result<T, Unavailable>;
+}
+
+impl<T, E: std::fmt::Display> OrUnavailable<T> for Result<T, E> {
+    fn at(self, layer: Layer, what: impl std::fmt::Display) -> Result<T, Unavailable> {
+        self.map_err(|error| Unavailable { layer, why: format!("{what}: {error}") })
+    }
+}
+
+/// The layers so far, and the optional ones that could not be had with the reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InForce {
+    pub layers: Vec<Layer>,
+    pub missing: Vec<(Layer, String)>,
+}

@@ -1,5 +1,311 @@
 //! A copy-on-write view of the host's files, and what a script changed on it.
+//!
+//! The phases are types, each made from the one before: a [`Stage`] stands and nothing ran; after [`Stage::run`]
+//! every process is gone and nothing can change any more ([`Ran`]); [`Ran::compare`] says what differs from the
+//! host ([`Compared`]), whose root the controls are judged on and whose files a commit reads. Dropping any of
+//! them takes the stage away; the host was never touched.
 
 pub mod change;
+mod compare;
+mod declared;
+pub mod host;
+mod output;
+mod refusals;
+mod run;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use aright_shared::content::script::{Interpreter, Limits, Network, Touch};
+use aright_shared::outcome::Refusal;
+use aright_shared::task::{Confinement, Overreach, ScriptResult};
 
 pub use change::{Change, ChangeSet};
+pub use declared::{Declared, Unresolved};
+pub use refusals::Obstacle;
+pub use run::{Cancel, RunError};
+
+use crate::cage::channel::{Answer, By, Channel, Opened, Request, WritableFolder};
+use crate::cage::plan::{CagePlan, Plan, StagePlan, Wanted};
+use crate::cage::{InForce, Unavailable, launcher};
+use crate::meta;
+use host::Host;
+
+/// What a stage follows from: the script's declarations and the agent's own settings.
+#[derive(Clone, Debug)]
+pub struct StageSpec {
+    pub touches: Vec<Touch>,
+    /// Never-read paths that the approved script needs.
+    pub reads: Vec<String>,
+    pub network: Network,
+    pub limits: Limits,
+    /// Further never-read patterns, beside [`host::NEVER_READ`].
+    pub never_read: Vec<String>,
+    /// The agent's own files: always covered.
+    pub state: Vec<PathBuf>,
+    /// The agent's program, which is its launcher too.
+    pub launcher: PathBuf,
+}
+
+impl StageSpec {
+    /// For these files, with everything else as it is by default.
+    pub fn new(touches: Vec<Touch>) -> Self {
+        Self {
+            touches,
+            reads: Vec::new(),
+            network: Network::None,
+            limits: Limits::default(),
+            never_read: Vec::new(),
+            state: Vec::new(),
+            launcher: "/proc/self/exe".into(),
+        }
+    }
+}
+
+/// One script, once.
+#[derive(Clone, Debug)]
+pub struct ScriptRun {
+    pub interpreter: Interpreter,
+    /// The verified bytes.
+    pub body: String,
+    /// What the script finds in its environment, beside a fixed PATH.
+    pub params: BTreeMap<String, String>,
+    pub timeout: Duration,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    #[error(transparent)]
+    Unresolved(#[from] Unresolved),
+    /// Never empty; the first counts.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Obstacles(Vec<Obstacle>),
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error("the launcher: {doing}")]
+    Launcher {
+        doing: &'static str,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl StageError {
+    /// The reason by which the task is refused.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Unresolved(_) => Refusal::ReadOnly,
+            Self::Obstacles(all) => all.first().map_or(Refusal::ReadOnly, |obstacle| obstacle.refusal),
+            Self::Unavailable(_) | Self::Launcher { .. } => Refusal::ConfinementUnavailable,
+        }
+    }
+}
+
+/// What would keep these declared files from being committed; empty when nothing does.
+pub fn refusals(touches: &[Touch]) -> Result<Vec<Obstacle>, StageError> {
+    obstacles(&read_host()?, &Declared::resolve(touches)?)
+}
+
+fn obstacles(host: &Host, declared: &Declared) -> Result<Vec<Obstacle>, StageError> {
+    let failed = |source| StageError::Launcher { doing: "looking at the declared files", source };
+    refusals::refusals(host, declared).map_err(failed)
+}
+
+fn read_host() -> Result<Host, StageError> {
+    Host::read().map_err(|source| StageError::Launcher { doing: "reading the mounts of the host", source })
+}
+
+/// The launcher's process: gone when dropped, and everything in its namespaces with it.
+#[derive(Debug)]
+struct Launcher {
+    channel: Channel,
+    child: Child,
+}
+
+/// A view that stands; nothing ran in it yet.
+#[derive(Debug)]
+pub struct Stage {
+    held: Held,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    cancel: Cancel,
+}
+
+/// What all phases hold.
+#[derive(Debug)]
+struct Held {
+    launcher: Launcher,
+    root: OwnedFd,
+    writable: Vec<(WritableFolder, OwnedFd)>,
+    in_force: InForce,
+    declared: Declared,
+}
+
+/// Every process is gone and nothing on the stage can change any more.
+#[derive(Debug)]
+pub struct Ran {
+    held: Held,
+    pub script: ScriptResult,
+    /// By a [`Cancel`], not by its time limit.
+    pub cancelled: bool,
+}
+
+/// What the script changed is known.
+#[derive(Debug)]
+pub struct Compared {
+    held: Held,
+    pub changes: ChangeSet,
+    /// What it must not have done; empty when the change may go on.
+    pub overreach: Vec<Overreach>,
+}
+
+impl Stage {
+    /// Builds the stage, with everything ready for the script.
+    pub fn open(spec: &StageSpec) -> Result<Self, StageError> {
+        let declared = Declared::resolve(&spec.touches)?;
+        let host = read_host()?;
+        let obstacles = obstacles(&host, &declared)?;
+        if !obstacles.is_empty() {
+            return Err(StageError::Obstacles(obstacles));
+        }
+        let plan = plan(spec, &host, &declared)?;
+        let launcher = Launcher::spawn(&spec.launcher)?;
+        let (opened, fds) = launcher.open(plan)?;
+        let broken =
+            || launcher_error("an answer without its descriptors", io::ErrorKind::InvalidData.into());
+        let mut fds = fds.into_iter();
+        let mut next = || fds.next().ok_or_else(broken);
+        let (root, stdout, stderr) = (next()?, next()?, next()?);
+        let mut writable = Vec::with_capacity(opened.writable.len());
+        for folder in opened.writable {
+            writable.push((folder, next()?));
+        }
+        let held = Held { launcher, root, writable, in_force: opened.in_force, declared };
+        let cancel = Cancel::new().map_err(|e| launcher_error("making a cancel handle", e))?;
+        Ok(Self { held, stdout, stderr, cancel })
+    }
+
+    /// Ends the run from another thread, now or as soon as it starts.
+    pub fn cancel(&self) -> Cancel {
+        self.cancel.clone()
+    }
+
+    pub fn confinement(&self) -> Confinement {
+        self.held.confinement()
+    }
+}
+
+impl Ran {
+    pub fn confinement(&self) -> Confinement {
+        self.held.confinement()
+    }
+
+    /// Compares what was written with the host as it is now.
+    pub fn compare(self) -> io::Result<Compared> {
+        let Held { root, writable, declared, .. } = &self.held;
+        let found = compare::compare(root.as_fd(), writable, declared)?;
+        Ok(Compared { held: self.held, changes: found.changes, overreach: found.overreach })
+    }
+}
+
+impl Compared {
+    pub fn confinement(&self) -> Confinement {
+        self.held.confinement()
+    }
+
+    /// The root of the frozen view: controls are judged on it.
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.held.root.as_fd()
+    }
+
+    /// The content of a changed regular file; neither links nor anything else are opened.
+    pub fn open(&self, path: &Path) -> io::Result<File> {
+        let node = self.node(path)?.ok_or(io::ErrorKind::NotFound)?;
+        match nix::sys::stat::fstat(&node)?.st_mode & nix::libc::S_IFMT {
+            nix::libc::S_IFREG => meta::reopen(&node),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{} is no regular file", path.display()),
+            )),
+        }
+    }
+
+    /// From the copy where there is one: a cover may lie over it in the merged view.
+    fn node(&self, path: &Path) -> io::Result<Option<OwnedFd>> {
+        let copies = self.held.writable.iter().filter(|(folder, _)| folder.by == By::Copy);
+        let inside = copies.filter_map(|(folder, fd)| Some((fd, path.strip_prefix(&folder.at).ok()?))).next();
+        match inside {
+            Some((fd, rest)) => compare::beneath(fd.as_fd(), rest),
+            None => compare::beneath(self.root(), path),
+        }
+    }
+}
+
+impl Held {
+    fn confinement(&self) -> Confinement {
+        let copies = self.writable.iter().any(|(folder, _)| folder.by == By::Copy);
+        Confinement {
+            stage: if copies { "copies" } else { "overlay" }.to_owned(),
+            layers: self.in_force.layers.iter().map(ToString::to_string).collect(),
+            missing: self.in_force.missing.iter().map(|(layer, why)| format!("{layer}: {why}")).collect(),
+        }
+    }
+}
+
+fn plan(spec: &StageSpec, host: &Host, declared: &Declared) -> Result<Plan, StageError> {
+    let covers = host::covers(&spec.never_read, &spec.state, &spec.reads)
+        .map_err(|e| launcher_error("looking for what must be covered", e))?;
+    let stage = StagePlan::new(Wanted {
+        mounts: &host.mounts,
+        replaced: &host.replaced,
+        run_folders: host.run_folders.clone(),
+        writable: &declared.places(),
+        covers,
+        limits: &spec.limits,
+    });
+    Ok(Plan { stage, cage: CagePlan::new(spec.network, &spec.limits) })
+}
+
+fn launcher_error(doing: &'static str, source: io::Error) -> StageError {
+    StageError::Launcher { doing, source }
+}
+
+impl Launcher {
+    /// vfork and exec, at a cost that does not grow with the agent. It inherits one end of the channel only.
+    fn spawn(program: &Path) -> Result<Self, StageError> {
+        let failed = |e| launcher_error("starting it", e);
+        let (ours, theirs) = Channel::pair().map_err(failed)?;
+        let child = Command::new(program)
+            .arg(launcher::ARGUMENT)
+            .env_clear()
+            .stdin(Stdio::from(theirs.into_fd()))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        Ok(Self { channel: ours, child })
+    }
+
+    fn open(&self, plan: Plan) -> Result<(Opened, Vec<OwnedFd>), StageError> {
+        let failed = |e| launcher_error("building the stage", e);
+        self.channel.send(&Request::Open(plan)).map_err(failed)?;
+        match self.channel.receive_with::<Answer>().map_err(failed)? {
+            Some((Answer::Opened(opened), fds)) => Ok((opened, fds)),
+            Some((Answer::Unavailable(unavailable), _)) => Err(unavailable.into()),
+            Some((Answer::Ended(_), _)) | None => Err(failed(io::ErrorKind::UnexpectedEof.into())),
+        }
+    }
+}
+
+impl Drop for Launcher {
+    fn drop(&mut self) {
+        // PID 1 has asked for its own death at the launcher's, and takes everything with it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,187 @@
+//! System calls that a script has no business with. The error numbers matter: `clone3` must say ENOSYS and
+//! sockets EAFNOSUPPORT, else Python cannot start threads and useradd and sudo give up.
+//!
+//! One filter per error number; foreign instruction sets are killed, x32 numbers do not exist.
+
+use std::collections::BTreeMap;
+
+use aright_shared::content::script::Network;
+use nix::libc;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    sock_filter,
+};
+
+use super::{Layer, OrUnavailable, Unavailable};
+
+/// Refused with EPERM, whatever the arguments.
+const REFUSED: &[libc::c_long] = &[
+    // Mounts, in both interfaces, and what leads around them.
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
+    libc::SYS_acct,
+    libc::SYS_fanotify_init,
+    // Namespaces.
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    // The kernel itself.
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_reboot,
+    libc::SYS_syslog,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    // Other processes.
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+    // Keyrings are not in any namespace of ours.
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    // The clock.
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_vhangup,
+];
+
+#[cfg(target_arch = "x86_64")]
+const REFUSED_HERE: &[libc::c_long] =
+    &[libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_modify_ldt, libc::SYS_uselib];
+#[cfg(not(target_arch = "x86_64"))]
+const REFUSED_HERE: &[libc::c_long] = &[];
+
+/// Flags of `clone` that make namespaces; `clone3` hides its flags from filters and so does not exist.
+const NAMESPACES: [libc::c_int; 7] = [
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWCGROUP,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+];
+
+/// Requests of `ioctl` that type into somebody's terminal.
+const TYPING: [u64; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Puts the filters in force for this process and all it starts.
+pub fn install(network: Network) -> Result<(), Unavailable> {
+    for program in programs(network)? {
+        seccompiler::apply_filter(&program).at(Layer::Seccomp, "loading a filter")?;
+    }
+    Ok(())
+}
+
+fn programs(network: Network) -> Result<Vec<BpfProgram>, Unavailable> {
+    let absent = Rules::from([(libc::SYS_clone3, Vec::new())]);
+    let sockets = Rules::from([(
+        libc::SYS_socket,
+        undeclared_families(network).at(Layer::Seccomp, "building a filter")?,
+    )]);
+    Ok(vec![
+        without_x32(program(absent, libc::ENOSYS).at(Layer::Seccomp, "building a filter")?),
+        program(sockets, libc::EAFNOSUPPORT).at(Layer::Seccomp, "building a filter")?,
+        program(refused().at(Layer::Seccomp, "building a filter")?, libc::EPERM)
+            .at(Layer::Seccomp, "building a filter")?,
+    ])
+}
+
+fn program(rules: Rules, errno: libc::c_int) -> Result<BpfProgram, seccompiler::BackendError> {
+    let arch = std::env::consts::ARCH.try_into()?;
+    let errno = SeccompAction::Errno(errno.unsigned_abs());
+    SeccompFilter::new(rules, SeccompAction::Allow, errno, arch)?.try_into()
+}
+
+fn refused() -> Result<Rules, seccompiler::BackendError> {
+    let mut rules: Rules = REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())).collect();
+    let flag = |flag: &libc::c_int| {
+        let bit = u64::from(flag.unsigned_abs());
+        argument(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(bit), bit)
+    };
+    rules.insert(libc::SYS_clone, NAMESPACES.iter().map(flag).collect::<Result<_, _>>()?);
+    let typing =
+        TYPING.iter().map(|request| argument(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, *request));
+    rules.insert(libc::SYS_ioctl, typing.collect::<Result<_, _>>()?);
+    // Asking for the current one is harmless.
+    let asking = 0xffff_ffff;
+    let other = condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, asking)?;
+    let unusual = condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0)?;
+    rules.insert(libc::SYS_personality, vec![SeccompRule::new(vec![other, unusual])?]);
+    Ok(rules)
+}
+
+/// Every family without a network; else all but IPv4 and IPv6 (an abstract Unix socket would reach the host).
+fn undeclared_families(network: Network) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    match network {
+        Network::None => Ok(Vec::new()),
+        Network::Host => {
+            let others = [libc::AF_INET, libc::AF_INET6].map(|family| {
+                condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(family.unsigned_abs()))
+            });
+            Ok(vec![SeccompRule::new(others.into_iter().collect::<Result<_, _>>()?)?])
+        }
+    }
+}
+
+fn argument(
+    index: u8,
+    width: SeccompCmpArgLen,
+    is: SeccompCmpOp,
+    value: u64,
+) -> Result<SeccompRule, seccompiler::BackendError> {
+    SeccompRule::new(vec![condition(index, width, is, value)?])
+}
+
+fn condition(
+    index: u8,
+    width: SeccompCmpArgLen,
+    is: SeccompCmpOp,
+    value: u64,
+) -> Result<SeccompCondition, seccompiler::BackendError> {
+    SeccompCondition::new(index, width, is, value)
+}
+
+/// Numbers from 0x40000000 on are the x32 calls of the same kernel, which no rule above names.
+fn without_x32(program: BpfProgram) -> BpfProgram {
+    const LOAD_NUMBER: u16 = 0x20;
+    const JUMP_IF_GE: u16 = 0x35;
+    const RETURN: u16 = 0x06;
+    let gone = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
+    let guard = [
+        sock_filter { code: LOAD_NUMBER, jt: 0, jf: 0, k: 0 },
+        sock_filter { code: JUMP_IF_GE, jt: 0, jf: 1, k: 0x4000_0000 },
+        sock_filter { code: RETURN, jt: 0, jf: 0, k: gone },
+    ];
+    guard.into_iter().chain(program).collect()
+}

@@ -1,0 +1,40 @@
+//! The calls that nix wraps unsafely or not at all. The only unsafe code of the cage.
+#![expect(unsafe_code, reason = "raw system calls, one block each")]
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::unistd::ForkResult;
+
+/// Forks the launcher, which has one thread only.
+pub fn fork() -> nix::Result<ForkResult> {
+    // SAFETY: with a single thread no lock can be held by anybody else at the moment of the fork.
+    unsafe { nix::unistd::fork() }
+}
+
+/// So that no later exec gives the capability back.
+pub fn drop_from_bounding_set(number: u8) -> nix::Result<()> {
+    // SAFETY: passes numbers only.
+    let done = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) };
+    Errno::result(done).map(drop)
+}
+
+/// Closes every descriptor but 0, 1 and 2. Only for the launcher, first thing, before it owns any.
+pub fn close_all_but_standard() -> nix::Result<()> {
+    // SAFETY: the launcher has opened nothing yet, so that no owner of a descriptor is left without it.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
+    match Errno::result(done) {
+        Ok(_) => Ok(()),
+        Err(Errno::ENOSYS) => close_one_by_one(),
+        Err(e) => Err(e),
+    }
+}
+
+/// For kernels before 5.9.
+fn close_one_by_one() -> nix::Result<()> {
+    let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)?;
+    for number in 3..i32::try_from(hard.min(1 << 20)).unwrap_or(1 << 20) {
+        // SAFETY: as above; a number that is not open gives EBADF.
+        unsafe { libc::close(number) };
+    }
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! The frozen stage against the host: candidates from what was written, content through the merged view.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use aright_shared::task::Overreach;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+
+use super::change::{Change, ChangeSet};
+use super::declared::{Declared, IGNORED};
+use crate::cage::channel::{By, WritableFolder};
+use crate::meta::{Bytes, Kind, Meta, proc_path};
+
+/// Deepest folder, counted from where the stage is writable.
+const MAX_DEPTH: usize = 64;
+/// Most entries that are looked at; a fix touches a handful.
+const MAX_ENTRIES: usize = 10_000;
+/// Most bytes that are read, host and stage together.
+const MAX_BYTES: u64 = 2 << 30;
+/// Most things that are reported as wrong.
+const MAX_OVERREACH: usize = 100;
+
+/// What was found; sorted by path.
+pub struct Found {
+    pub changes: ChangeSet,
+    pub overreach: Vec<Overreach>,
+}
+
+/// Looks at everything the script may have changed.
+pub fn compare(
+    stage: BorrowedFd<'_>,
+    writable: &[(WritableFolder, OwnedFd)],
+    declared: &Declared,
+) -> io::Result<Found> {
+    let host = open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let mut comparison = Comparison {
+        host,
+        stage,
+        declared,
+        changes: BTreeMap::new(),
+        overreach: BTreeMap::new(),
+        entries: 0,
+        bytes: 0,
+    };
+    for (folder, fd) in writable {
+        comparison.walk(folder, fd)?;
+    }
+    Ok(comparison.finish())
+}
+
+struct Comparison<'a> {
+    host: OwnedFd,
+    stage: BorrowedFd<'a>,
+    declared: &'a Declared,
+    changes: BTreeMap<PathBuf, Change>,
+    overreach: BTreeMap<PathBuf, String>,
+    entries: usize,
+    bytes: u64,
+}
+
+/// A folder of the upper layer, or of a copy, still to be walked.
+struct Pending {
+    path: PathBuf,
+    fd: OwnedFd,
+    depth: usize,
+}
+
+impl Comparison<'_> {
+    /// Never recursive: a script can make folders thousands deep.
+    fn walk(&mut self, folder: &WritableFolder, fd: &OwnedFd) -> io::Result<()> {
+        self.entry(&folder.at, Some(fd), folder.by, 1);
+        let top = Pending { path: folder.at.clone(), fd: fd.try_clone()?, depth: 0 };
+        let mut pending = vec![top];
+        while let Some(next) = pending.pop() {
+            for name in self.names(&next, folder.by)? {
+                if self.entries >= MAX_ENTRIES {
+                    self.wrong(&next.path, format!("more than {MAX_ENTRIES} files were written"));
+                    return Ok(());
+                }
+                self.entries += 1;
+                let path = next.path.join(&name);
+                if let Some(inner) = self.one(path, &next, &name, folder.by)? {
+                    pending.push(inner);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything written in a folder; of a copy also what the host has there.
+    fn names(&self, folder: &Pending, by: By) -> io::Result<Vec<std::ffi::OsString>> {
+        // One more than the limit is enough to see that it is passed.
+        let list = |fd: BorrowedFd<'_>| -> io::Result<Vec<_>> {
+            fs::read_dir(proc_path(fd))?.take(MAX_ENTRIES + 1).map(|entry| Ok(entry?.file_name())).collect()
+        };
+        let mut names = list(folder.fd.as_fd())?;
+        if by == By::Copy
+            && let Some(on_host) = beneath(self.host.as_fd(), &folder.path)?
+            && is(&fstat(&on_host)?, SFlag::S_IFDIR)
+        {
+            names.extend(list(on_host.as_fd())?);
+        }
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Judges one candidate; a folder to go into is returned.
+    fn one(&mut self, path: PathBuf, parent: &Pending, name: &OsStr, by: By) -> io::Result<Option<Pending>> {
+        if IGNORED.iter().any(|ignored| path == Path::new(ignored)) {
+            return Ok(None);
+        }
+        let written = beneath(parent.fd.as_fd(), Path::new(name))?;
+        if by == By::Copy && self.was_not_copied(&path, written.is_some())? {
+            return Ok(None);
+        }
+        let stat = written.as_ref().map(fstat).transpose()?;
+        self.entry(
+            &path,
+            written.as_ref().filter(|_| by == By::Copy),
+            by,
+            stat.map_or(1, |stat| stat.st_nlink),
+        );
+        let Some((fd, _)) = written.zip(stat).filter(|(_, stat)| is(stat, SFlag::S_IFDIR)) else {
+            return Ok(None);
+        };
+        if by == By::Overlay && self.is_moved_or_replaced(&path, &fd)? {
+            return Ok(None);
+        }
+        if parent.depth >= MAX_DEPTH {
+            self.wrong(&path, format!("lies more than {MAX_DEPTH} folders deep"));
+            return Ok(None);
+        }
+        Ok(Some(Pending { path, fd, depth: parent.depth + 1 }))
+    }
+
+    /// Compares one path. A copy is looked at itself: in the merged view a cover may lie over it.
+    fn entry(&mut self, path: &Path, copy: Option<&OwnedFd>, by: By, links: u64) {
+        let before = beneath(self.host.as_fd(), path).and_then(|fd| self.meta(fd.as_ref()));
+        let after = match by {
+            By::Copy => self.meta(copy),
+            By::Overlay => beneath(self.stage, path).and_then(|fd| self.meta(fd.as_ref())),
+        };
+        let (before, after) = match (before, after) {
+            (Ok(before), Ok(after)) => (before, after),
+            (Err(e), _) => return self.wrong(path, format!("cannot be compared, on the host: {e}")),
+            (_, Err(e)) => return self.wrong(path, format!("cannot be compared, on the stage: {e}")),
+        };
+        // A file opened for writing and left as it was is written anew too, and so is every parent.
+        if before == after {
+            return;
+        }
+        let change = Change { path: path.to_owned(), before, after };
+        if let Err(why) = self.declared.verdict(&change) {
+            self.wrong(path, why);
+        } else if links > 1
+            && change.after.as_ref().is_some_and(|meta| matches!(meta.kind, Kind::File { .. }))
+        {
+            self.wrong(path, "is one file under several names (hard links)".to_owned());
+        }
+        self.changes.insert(path.to_owned(), change);
+    }
+
+    fn meta(&mut self, fd: Option<&OwnedFd>) -> io::Result<Option<Meta>> {
+        let Some(fd) = fd else { return Ok(None) };
+        let stat = fstat(fd)?;
+        if is(&stat, SFlag::S_IFREG) {
+            self.bytes = self.bytes.saturating_add(stat.st_size.unsigned_abs());
+            if self.bytes > MAX_BYTES {
+                return Err(io::Error::other(format!("more than {MAX_BYTES} bytes would have to be read")));
+            }
+        }
+        Meta::of(fd).map(Some)
+    }
+
+    /// What a copy leaves out: FIFOs, sockets, devices, and what is mounted there.
+    fn was_not_copied(&self, path: &Path, is_there: bool) -> io::Result<bool> {
+        let Some(on_host) = beneath(self.host.as_fd(), path)? else { return Ok(false) };
+        let stat = fstat(&on_host)?;
+        let ordinary =
+            [SFlag::S_IFREG, SFlag::S_IFDIR, SFlag::S_IFLNK].into_iter().any(|kind| is(&stat, kind));
+        let parent = beneath(self.host.as_fd(), path.parent().unwrap_or(path))?;
+        let mounted =
+            parent.map(|fd| fstat(&fd)).transpose()?.is_some_and(|parent| parent.st_dev != stat.st_dev);
+        Ok(mounted || (!ordinary && !is_there))
+    }
+
+    /// Its children are then not, or not all, in the upper layer: never expanded, always too much.
+    fn is_moved_or_replaced(&mut self, path: &Path, upper: &OwnedFd) -> io::Result<bool> {
+        if has_overlay_xattr(upper, "redirect")? {
+            self.wrong(path, "is a folder under a new name".to_owned());
+            return Ok(true);
+        }
+        let on_host = beneath(self.host.as_fd(), path)?.map(|fd| fstat(&fd)).transpose()?;
+        let replaced =
+            on_host.is_some_and(|stat| is(&stat, SFlag::S_IFDIR)) && has_overlay_xattr(upper, "opaque")?;
+        if replaced {
+            self.wrong(path, "is a folder that was removed and made anew".to_owned());
+        }
+        Ok(replaced)
+    }
+
+    fn wrong(&mut self, path: &Path, what: String) {
+        self.overreach.insert(path.to_owned(), what);
+    }
+
+    fn finish(self) -> Found {
+        let more = self.overreach.len().saturating_sub(MAX_OVERREACH);
+        let named = |(path, what): (PathBuf, String)| Overreach {
+            path: Bytes(path.as_os_str().as_bytes().to_owned()).to_string(),
+            what,
+        };
+        let mut overreach: Vec<Overreach> =
+            self.overreach.into_iter().take(MAX_OVERREACH).map(named).collect();
+        if more > 0 {
+            overreach.push(Overreach { path: "/".into(), what: format!("and {more} more") });
+        }
+        Found { changes: ChangeSet { changes: self.changes.into_values().collect() }, overreach }
+    }
+}
+
+fn is(stat: &FileStat, kind: SFlag) -> bool {
+    stat.st_mode & SFlag::S_IFMT.bits() == kind.bits()
+}
+
+fn has_overlay_xattr(fd: &OwnedFd, name: &str) -> io::Result<bool> {
+    let mut value = [0; 1];
+    match rustix::fs::getxattr(proc_path(fd.as_fd()), format!("trusted.overlay.{name}"), &mut value) {
+        Ok(_) | Err(rustix::io::Errno::RANGE) => Ok(true),
+        Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// What lies at `path` below `root`, itself: opens nothing, follows no link anywhere.
+pub fn beneath(root: BorrowedFd<'_>, path: &Path) -> io::Result<Option<OwnedFd>> {
+    let inside = path.strip_prefix("/").unwrap_or(path);
+    let inside = if inside.as_os_str().is_empty() { Path::new(".") } else { inside };
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
+    match openat2(root, inside, how) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
