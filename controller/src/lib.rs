@@ -1,1 +1,20 @@
 //! The controller: posture, policies, scripts, jobs; an agents' port, an operators' port.
+
+pub mod agent_api;
+pub mod api;
+pub mod app;
+pub mod auth;
+pub mod authority;
+pub mod background;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod data;
+pub mod error;
+pub mod http_in;
+mod log;
+pub mod net;
+pub mod presence;
+pub mod router;
+pub mod store;
+pub mod trust;

@@ -49,6 +49,11 @@ impl fmt::Display for Millis {
 /// Where the present comes from: an argument wherever time decides, so that tests can set it.
 pub trait Clock: Send + Sync {
     fn now(&self) -> Millis;
+
+    /// The same in microseconds, where a clock has them: for NTP's on-wire times.
+    fn now_micros(&self) -> i64 {
+        self.now().0.saturating_mul(1000)
+    }
 }
 
 /// The machine's own wall clock.
@@ -59,5 +64,11 @@ impl Clock for WallClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for the time")]
     fn now(&self) -> Millis {
         SystemTime::now().into()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for the time")]
+    fn now_micros(&self) -> i64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
     }
 }

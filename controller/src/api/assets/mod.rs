@@ -1,0 +1,88 @@
+//! Assets, as operators see them.
+
+pub mod evaluate;
+pub mod list;
+pub mod revoke;
+pub mod show;
+
+use aright_shared::api::{Asset, AssetClock, AssetState, ClockVerdict};
+use aright_shared::id::AssetId;
+use aright_shared::task::ClockReading;
+
+use crate::app::App;
+use crate::error::Refused;
+use crate::store::{Conn, StoreError, assets};
+
+/// The stored asset, with what is known of it at this moment.
+fn view(app: &App, asset: assets::Asset, tags: Vec<String>) -> Asset {
+    let live = app.presence.agent(&asset.id).map(|live| live.state().clone());
+    let now = app.now();
+    let (last_seen, clock) = match &live {
+        Some(live) => (live.last_seen, live.clock),
+        None => (asset.seen.last_seen, asset.seen.clock),
+    };
+    let state = match (asset.revoked, &asset.quarantined) {
+        (Some(_), _) => AssetState::Revoked,
+        (None, Some(_)) => AssetState::Quarantined,
+        (None, None) => AssetState::Active,
+    };
+    let reasons = live.as_ref().map_or_else(|| vec!["no agent".to_owned()], |live| live.reasons());
+    let limit_ms = i64::from(app.settings.dispatch.clock_limit_s) * 1000;
+    Asset {
+        state,
+        eligible: reasons.is_empty(),
+        reasons,
+        last_seen,
+        connected: live.is_some_and(|live| live.connected(now)),
+        clock: clock.map(|(reading, at)| AssetClock {
+            reading,
+            verdict: clock_verdict(reading, limit_ms),
+            at,
+        }),
+        id: asset.id,
+        facts: asset.facts,
+        technologies: asset.technologies,
+        tags,
+        enrolled: asset.enrolled,
+        postures: asset.postures,
+    }
+}
+
+/// The mission's clock rule.
+fn clock_verdict(reading: ClockReading, limit_ms: i64) -> ClockVerdict {
+    let offset = reading.offset_ms.saturating_abs();
+    if offset.saturating_add(reading.bound_ms) <= limit_ms {
+        ClockVerdict::Right
+    } else if offset.saturating_sub(reading.bound_ms) > limit_ms {
+        ClockVerdict::Skewed
+    } else {
+        ClockVerdict::Unknown
+    }
+}
+
+fn find(conn: &Conn, id: &AssetId) -> Result<Option<(assets::Asset, Vec<String>)>, StoreError> {
+    let Some(asset) = assets::get(conn, id)? else { return Ok(None) };
+    Ok(Some((asset, assets::tags(conn, id)?)))
+}
+
+async fn shown(app: &App, id: AssetId) -> Result<Asset, Refused> {
+    let wanted = id.clone();
+    let found = app.store.read(move |conn| find(conn, &wanted)).await?;
+    let (asset, tags) = found.ok_or_else(|| Refused::not_found("asset", id))?;
+    Ok(view(app, asset, tags))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_rule_at_its_edges() {
+        let verdict = |offset_ms, bound_ms| clock_verdict(ClockReading { offset_ms, bound_ms }, 30_000);
+        assert_eq!(verdict(-29_000, 1_000), ClockVerdict::Right);
+        assert_eq!(verdict(29_000, 1_001), ClockVerdict::Unknown);
+        assert_eq!(verdict(31_000, 1_000), ClockVerdict::Unknown);
+        assert_eq!(verdict(-31_001, 1_000), ClockVerdict::Skewed);
+        assert_eq!(verdict(i64::MIN, 0), ClockVerdict::Skewed);
+    }
+}

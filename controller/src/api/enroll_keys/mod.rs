@@ -1,0 +1,4 @@
+//! Enrolment keys.
+
+pub mod create;
+pub mod list;

@@ -1,0 +1,36 @@
+//! `GET health`: whether the controller does its work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aright_shared::api::Health;
+use aright_shared::time::DAY;
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+
+use crate::app::App;
+use crate::store::settings;
+
+/// How long before their end the intermediate and the trust document are told of, in milliseconds.
+const NOTICE: i64 = 30 * DAY;
+
+pub async fn handle(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
+    let mut problems = Vec::new();
+    let asked = app.store.read(|conn| settings::get(conn, "first_start"));
+    if !matches!(tokio::time::timeout(Duration::from_secs(5), asked).await, Ok(Ok(_))) {
+        problems.push("the database does not answer".to_owned());
+    }
+    let ok = problems.is_empty();
+    let soon = app.now().plus(NOTICE);
+    for (what, end) in [
+        ("the authority's intermediate certificate", app.authority.expires()),
+        ("the trust document", app.trust.document.expires),
+    ] {
+        if end < soon {
+            problems.push(format!("{what} ends on {end}"));
+        }
+    }
+    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Health { ok, problems }))
+}

@@ -1,0 +1,4 @@
+//! Log-ins.
+
+pub mod create;
+pub mod delete;

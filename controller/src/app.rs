@@ -1,0 +1,127 @@
+//! What every handler and every background task shares.
+
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Result;
+use aright_shared::time::{Clock, DAY, Millis};
+use tokio::sync::{Notify, watch};
+
+use crate::auth::throttle::Throttle;
+use crate::authority::Authority;
+use crate::config::Settings;
+use crate::data::Data;
+use crate::net::Addresses;
+use crate::presence::{LiveState, Presence};
+use crate::store::{Store, StoreError, assets, certificates};
+use crate::trust::Trust;
+
+/// How long past its end a certificate may still renew.
+pub const RENEWABLE: i64 = 365 * DAY;
+
+pub struct App {
+    pub settings: Settings,
+    /// Started with `--dev`: short hold times are allowed.
+    pub dev: bool,
+    pub clock: Arc<dyn Clock>,
+    pub store: Store,
+    pub authority: Authority,
+    pub trust: Trust,
+    pub presence: Presence,
+    pub throttle: Throttle,
+    /// Counts changes of tasks and runs, for those who watch.
+    pub changes: watch::Sender<u64>,
+    /// Wakes the dispatcher.
+    pub dispatch: Notify,
+    /// Turns true once, when the controller is to stop.
+    pub stopping: watch::Sender<bool>,
+    /// Held while background work is done: whoever holds it sees the store at rest.
+    pub background: tokio::sync::Mutex<()>,
+    pub addresses: OnceLock<Addresses>,
+}
+
+impl App {
+    /// Opens everything that lies in the data folder.
+    ///
+    /// # Errors
+    /// Names the file that is missing or wrong.
+    pub async fn open(
+        data: &Data,
+        settings: Settings,
+        dev: bool,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>> {
+        let app = Self {
+            store: Store::open(&data.path("aright.db"), &data.path("backup"))?,
+            authority: Authority::load(data)?,
+            trust: Trust::load(data)?,
+            presence: Presence::default(),
+            throttle: Throttle::default(),
+            changes: watch::Sender::new(0),
+            dispatch: Notify::new(),
+            stopping: watch::Sender::new(false),
+            background: tokio::sync::Mutex::new(()),
+            addresses: OnceLock::new(),
+            settings,
+            dev,
+            clock,
+        };
+        app.load_presence().await?;
+        Ok(Arc::new(app))
+    }
+
+    async fn load_presence(&self) -> Result<(), StoreError> {
+        let expired_after = self.clock.now().plus(-RENEWABLE);
+        let (agents, certificates) = self
+            .store
+            .read(move |conn| {
+                Ok::<_, StoreError>((assets::all(conn)?, certificates::all(conn, expired_after)?))
+            })
+            .await?;
+        let agents = agents.into_iter().map(|asset| (asset.id.clone(), live_state(asset))).collect();
+        self.presence.load(agents, certificates);
+        Ok(())
+    }
+
+    /// Writes what check-ins told since the last time.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn flush_presence(&self) -> Result<(), StoreError> {
+        let changed = self.presence.take_unwritten();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        self.store
+            .write(move |tx| changed.iter().try_for_each(|(asset, seen)| assets::seen(tx, asset, seen)))
+            .await
+    }
+
+    pub fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Resolves when the controller is to stop.
+    pub async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // An error means that the sender is gone, and with it the app.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+}
+
+fn live_state(asset: assets::Asset) -> LiveState {
+    let mut state = LiveState::enrolled(asset.machine, asset.seen.agent_version);
+    state.revoked = asset.revoked.is_some();
+    state.quarantined = asset.quarantined;
+    state.disabled = asset.seen.disabled;
+    state.counter = asset.seen.counter;
+    state.last_seen = asset.seen.last_seen;
+    state.clock = asset.seen.clock;
+    state.observations = asset.observations;
+    // Asked once when it comes: tasks may have been queued before we stopped.
+    state.work = true;
+    state
+}

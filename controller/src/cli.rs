@@ -1,0 +1,83 @@
+//! The command line: parse and dispatch, nothing else.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{admin_reset, check_config, serve};
+
+#[derive(Parser)]
+#[command(
+    name = "aright-controller",
+    version,
+    about = "Keeps posture, policies, scripts and jobs, and hands approved work to agents"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args)]
+struct Place {
+    /// Folder of database, keys and settings
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/aright")]
+    data: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve agents and operators; the first start makes everything and prints how to log in
+    Serve {
+        #[command(flatten)]
+        place: Place,
+        /// Settings file [default: DIR/controller.toml, if it exists]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Allow hold times under 15 minutes
+        #[arg(long)]
+        dev: bool,
+        /// Address of the agents' port [default: settings, 0.0.0.0:8440]
+        #[arg(long, value_name = "ADDR")]
+        agents: Option<SocketAddr>,
+        /// Address of the operators' port [default: settings, 127.0.0.1:8441]
+        #[arg(long, value_name = "ADDR")]
+        operators: Option<SocketAddr>,
+    },
+    /// Say what is wrong with the settings
+    CheckConfig {
+        #[command(flatten)]
+        place: Place,
+        /// Settings file [default: DIR/controller.toml, if it exists]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Help for administrators who are locked out
+    #[command(subcommand)]
+    Admin(Admin),
+}
+
+#[derive(Subcommand)]
+enum Admin {
+    /// Give the administrator a new password and print it
+    Reset {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// # Errors
+/// What the subcommand could not do.
+pub fn run() -> Result<()> {
+    match Cli::parse().command {
+        Command::Serve { place, config, dev, agents, operators } => runtime()?
+            .block_on(serve::run(serve::Options { data: place.data, config, dev, agents, operators })),
+        Command::CheckConfig { place, config } => check_config::run(config.as_deref(), &place.data),
+        Command::Admin(Admin::Reset { place }) => runtime()?.block_on(admin_reset::run(&place.data)),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

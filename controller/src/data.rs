@@ -1,0 +1,105 @@
+//! The data folder: which file lies where, and how they are written (folders 0700, files 0600).
+//!
+//! | path | what |
+//! |---|---|
+//! | `aright.db` | the database; `backup/` its copies from before migrations |
+//! | `authority/` | `root.crt`, and the online intermediate's `intermediate.crt` and `.key` |
+//! | `trust/` | `root.pub` (base64) and `document.json`, the trust document's envelope |
+//! | `keys/task.key` | signs task orders |
+//! | `offline/` | keys to be moved away: authority root, trust root, the first approver |
+//! | `run/addresses.json` | the addresses in use, written at each start |
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+#[derive(Clone, Debug)]
+pub struct Data {
+    root: PathBuf,
+}
+
+impl Data {
+    /// Makes the folder where it is missing.
+    ///
+    /// # Errors
+    /// A folder that cannot be made, or that others may enter.
+    pub fn open(root: &Path) -> Result<Self> {
+        folder(root)?;
+        let mode = std::fs::metadata(root)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            bail!("data folder {}: mode {:04o} lets others in; chmod 0700 it", root.display(), mode & 0o7777);
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.root.join(below)
+    }
+
+    /// # Errors
+    /// Names the file.
+    pub fn read(&self, below: &str) -> Result<String> {
+        let path = self.path(below);
+        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+    }
+
+    /// Writes aside, syncs, renames: the file is old or new, never half.
+    ///
+    /// # Errors
+    /// Names the file.
+    pub fn write(&self, below: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.path(below);
+        let parent = path.parent().unwrap_or(&self.root);
+        folder(parent)?;
+        write_aside(&path, bytes).with_context(|| format!("write {}", path.display()))?;
+        File::open(parent)?.sync_all().with_context(|| format!("sync {}", parent.display()))
+    }
+}
+
+fn folder(path: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("make folder {}", path.display()))
+}
+
+fn write_aside(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let aside = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(aside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_for_the_owner_alone() {
+        let above = tempfile::tempdir().expect("a folder");
+        let data = Data::open(&above.path().join("data")).expect("opens");
+        data.write("keys/task.key", b"secret").expect("writes");
+        let mode = |below: &str| {
+            std::fs::metadata(data.path(below)).expect("is there").permissions().mode() & 0o7777
+        };
+        assert_eq!((mode(""), mode("keys"), mode("keys/task.key")), (0o700, 0o700, 0o600));
+        assert_eq!(data.read("keys/task.key").expect("reads"), "secret");
+    }
+
+    #[test]
+    fn a_folder_that_others_may_enter_is_refused_with_its_mode() {
+        let above = tempfile::tempdir().expect("a folder");
+        std::fs::set_permissions(above.path(), std::fs::Permissions::from_mode(0o755)).expect("chmod");
+        let error = Data::open(above.path()).expect_err("refused").to_string();
+        assert!(error.contains("0755") && error.contains("chmod 0700"), "{error}");
+    }
+}

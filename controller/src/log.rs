@@ -1,0 +1,21 @@
+//! Logs: to standard error, fields by entity (`asset.id`, `job.id`), never a secret.
+
+use std::io::IsTerminal as _;
+
+use anyhow::{Context as _, Result};
+use tracing_subscriber::EnvFilter;
+
+/// `RUST_LOG` beats the settings.
+///
+/// # Errors
+/// A filter that cannot be read.
+pub fn start(filter: &str) -> Result<()> {
+    let text = std::env::var("RUST_LOG").unwrap_or_else(|_| filter.to_owned());
+    let filter = EnvFilter::try_new(&text).with_context(|| format!("log.filter {text:?}"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    Ok(())
+}

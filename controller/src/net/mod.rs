@@ -1,0 +1,64 @@
+//! The two ports: TLS by rustls, HTTP/1.1 by hyper, bounded in connections and in time.
+
+mod listen;
+mod tls;
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+pub use listen::{Peer, Port};
+pub use tls::{ServerKey, agents_tls, operators_tls};
+
+/// The addresses in use, as `run/addresses.json` tells them.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Addresses {
+    pub agents: SocketAddr,
+    pub operators: SocketAddr,
+}
+
+/// What this machine is called: the settings' names first, then its host name and loopback.
+pub fn names(settings: &[String]) -> Vec<String> {
+    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let loopback = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let mut names: Vec<String> = Vec::new();
+    for name in settings.iter().cloned().chain([own.trim().to_owned()]).chain(loopback) {
+        if crate::config::is_host(&name) && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// `https://` addresses under which a port may be reached, the most likely first.
+pub fn urls(address: SocketAddr, names: &[String]) -> Vec<String> {
+    let url = |host: &str| match host.contains(':') {
+        true => format!("https://[{host}]:{}", address.port()),
+        false => format!("https://{host}:{}", address.port()),
+    };
+    match address.ip().is_unspecified() {
+        true => names.iter().map(|name| url(name)).collect(),
+        false => vec![url(&address.ip().to_string())],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_name_what_is_listened_on() {
+        let names = ["ctl.example.org".to_owned(), "::1".to_owned()];
+        let any = urls(([0, 0, 0, 0], 8440).into(), &names);
+        assert_eq!(any, ["https://ctl.example.org:8440", "https://[::1]:8440"]);
+        assert_eq!(urls(([127, 0, 0, 1], 1).into(), &names), ["https://127.0.0.1:1"]);
+    }
+
+    #[test]
+    fn loopback_is_always_among_the_names_and_none_comes_twice() {
+        let names = names(&["localhost".into(), "10.0.0.1".into()]);
+        assert_eq!(&names[..2], ["localhost", "10.0.0.1"]);
+        assert!(names.contains(&"127.0.0.1".to_owned()) && names.contains(&"::1".to_owned()));
+        assert_eq!(names.iter().filter(|name| *name == "localhost").count(), 1);
+    }
+}

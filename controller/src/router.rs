@@ -1,0 +1,73 @@
+//! Every route, in one table.
+
+use std::sync::Arc;
+
+use aright_shared::{api, wire};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{delete, get, post};
+use axum::{Extension, Router};
+
+use crate::app::App;
+use crate::auth;
+use crate::error::Refused;
+use crate::http_in::BodyLimit;
+use crate::{agent_api as agents, api as operators};
+
+/// The agents' port: `/agent/v1`, as [`aright_shared::wire`] tells it.
+pub fn agents_port(app: &Arc<App>) -> Router {
+    let open = Router::new()
+        .route("/enroll", post(agents::enroll::handle))
+        .route("/time", post(agents::time::handle));
+    let renewing = Router::new()
+        .route("/renew", post(agents::renew::handle))
+        .route_layer(from_fn_with_state(app.clone(), auth::agent::demand_for_renewal));
+    let known = Router::new()
+        .route("/check-in", post(agents::check_in::handle))
+        .route_layer(from_fn_with_state(app.clone(), auth::agent::demand));
+    Router::new()
+        .nest("/agent/v1", open.merge(renewing).merge(known))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(no_method)
+        .layer(Extension(BodyLimit(wire::MAX_BODY)))
+        .with_state(app.clone())
+}
+
+/// The operators' port: `/api/v1`, as [`aright_shared::api`] tells it.
+pub fn operators_port(app: &Arc<App>) -> Router {
+    let open = Router::new()
+        .route("/version", get(operators::version::handle))
+        .route("/health", get(operators::health::handle))
+        .route("/session", post(operators::session::create::handle));
+    let known = Router::new()
+        .route("/session", delete(operators::session::delete::handle))
+        .route("/assets", get(operators::assets::list::handle))
+        .route("/assets/{id}", get(operators::assets::show::handle))
+        .route("/assets/{id}/revoke", post(operators::assets::revoke::handle))
+        .route("/assets/{id}/evaluate", post(operators::assets::evaluate::handle))
+        .route(
+            "/enroll-keys",
+            get(operators::enroll_keys::list::handle).post(operators::enroll_keys::create::handle),
+        )
+        .route("/trust", get(operators::trust::handle))
+        .route_layer(from_fn_with_state(app.clone(), auth::operator::demand));
+    Router::new()
+        .nest("/api/v1", open.merge(known))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(no_method)
+        .layer(Extension(BodyLimit(api::MAX_BODY)))
+        .with_state(app.clone())
+}
+
+async fn nowhere(uri: http::Uri) -> Refused {
+    Refused::new(http::StatusCode::NOT_FOUND, "no-route", "there is nothing at this path")
+        .field("path")
+        .value(uri.path())
+        .remedy("agents use /agent/v1 on the agents' port, operators /api/v1 on theirs")
+}
+
+async fn no_method(method: http::Method, uri: http::Uri) -> Refused {
+    Refused::new(http::StatusCode::METHOD_NOT_ALLOWED, "no-method", "this path does not take this method")
+        .field("method")
+        .value(format!("{method} {}", uri.path()))
+        .remedy("use the method that the route table names")
+}

@@ -1,0 +1,58 @@
+//! Schema versions: forward only, a copy of the database before each, a newer one refused.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::StoreError;
+
+/// In order; the first is version 1. Never changed once released.
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_first.sql")];
+
+pub(super) fn up(conn: &mut Connection, path: &Path, backups: &Path) -> Result<(), StoreError> {
+    up_to(conn, path, backups, MIGRATIONS)
+}
+
+fn up_to(conn: &mut Connection, path: &Path, backups: &Path, all: &[&str]) -> Result<(), StoreError> {
+    conn.execute_batch("CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY)")?;
+    let found: i64 =
+        conn.query_row("SELECT COALESCE(MAX(version), 0) FROM schema_versions", [], |row| row.get(0))?;
+    let known = i64::try_from(all.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(StoreError::Newer { path: path.display().to_string(), found, known });
+    }
+    for (sql, version) in all.iter().zip(1..).skip(usize::try_from(found).unwrap_or(0)) {
+        if version > 1 {
+            std::fs::create_dir_all(backups).map_err(|error| StoreError::Commit(error.to_string()))?;
+            conn.backup("main", backups.join(format!("before-version-{version}.db")), None)?;
+        }
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tx.execute_batch(sql)?;
+        tx.execute("INSERT INTO schema_versions (version) VALUES ($1)", [version])?;
+        tx.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_migration_is_made_once_behind_a_copy_and_a_newer_schema_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let backups = folder.path().join("backup");
+        let mut conn = Connection::open(&path).expect("opens");
+        let two = ["CREATE TABLE a (x TEXT)", "ALTER TABLE a ADD COLUMN y TEXT"];
+        up_to(&mut conn, &path, &backups, &two[..1]).expect("version 1");
+        conn.execute("INSERT INTO a (x) VALUES ('old')", []).expect("a row");
+        up_to(&mut conn, &path, &backups, &two).expect("version 2");
+        up_to(&mut conn, &path, &backups, &two).expect("nothing to do");
+        let copy = Connection::open(backups.join("before-version-2.db")).expect("the copy");
+        assert!(copy.query_row("SELECT x FROM a", [], |row| row.get::<_, String>(0)).is_ok());
+        assert!(copy.prepare("SELECT y FROM a").is_err(), "the copy is from before");
+        let refused = up_to(&mut conn, &path, &backups, &two[..1]).expect_err("newer");
+        assert!(matches!(refused, StoreError::Newer { found: 2, known: 1, .. }), "{refused}");
+    }
+}
