@@ -90,7 +90,7 @@ fn unified(old: &str, new: &str, room: usize, facts: &mut Vec<String>) -> Option
         return None;
     }
     if text.len() > room {
-        let keep = text[..text.floor_char_boundary(room)].rfind('\n').map_or(0, |end| end + 1);
+        let keep = text.as_bytes()[..room].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         facts.push(format!("{} bytes of the diff cut", text.len() - keep));
         text.truncate(keep);
     }
