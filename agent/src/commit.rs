@@ -15,6 +15,7 @@ use place::{Aside, Place, Step};
 use crate::meta::{Kind, Meta};
 use crate::stage::Change;
 use crate::task::fail;
+use crate::task::goal::Judged;
 
 /// Where changes go: the root of the host's tree (`/`, or a view of it), held open.
 #[derive(Debug)]
@@ -38,12 +39,21 @@ impl Tree {
     }
 }
 
-/// Keeps the originals of everything that `changes` touch, in `dir`; the host is only read. Folders that
+/// Keeps the originals of everything that the change set touches, in `dir`; the host is only read. Folders that
 /// declared files will need and that are missing are added: root's, 0755.
 ///
 /// # Errors
 /// [`PlaceError::Clash`] when the host is no longer what the change set says.
-pub fn keep(tree: &Tree, changes: &[Change], sequence: u64, dir: &Path) -> Result<Originals, PlaceError> {
+pub fn keep(tree: &Tree, judged: &Judged, sequence: u64, dir: &Path) -> Result<Originals, PlaceError> {
+    keep_changes(tree, judged.changes(), sequence, dir)
+}
+
+pub(crate) fn keep_changes(
+    tree: &Tree,
+    changes: &[Change],
+    sequence: u64,
+    dir: &Path,
+) -> Result<Originals, PlaceError> {
     let mut all = changes.to_vec();
     for parent in missing_parents(tree, changes)? {
         all.push(Change { path: parent, before: None, after: Some(made_folder()) });
@@ -73,12 +83,16 @@ fn missing_parents(tree: &Tree, changes: &[Change]) -> Result<Vec<PathBuf>, Plac
     Ok(missing)
 }
 
-/// Makes the host what the change set says, entry by entry; `content` opens the new content of a path.
+/// Makes the host what the change set says, entry by entry.
 /// On an error only the entries before [`Stopped::before`] can be in place: the caller undoes.
 ///
 /// # Errors
 /// [`PlaceError::Clash`] when a thing is no longer its kept original; it is left as it was found.
-pub fn apply(
+pub fn apply(tree: &Tree, task: &TaskId, judged: &Judged, originals: &Originals) -> Result<(), Stopped> {
+    apply_content(tree, task, originals, |path| judged.open(path))
+}
+
+pub(crate) fn apply_content(
     tree: &Tree,
     task: &TaskId,
     originals: &Originals,

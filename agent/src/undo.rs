@@ -1,14 +1,21 @@
 //! Originals back, last in first out. Idempotent: it looks at what is there, so it can be killed and run
 //! again; what somebody else changed since is reported and left alone.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use aright_shared::id::TaskId;
+use aright_shared::outcome::HostChange;
+use aright_shared::task::{ActivationResult, FileDiff};
 
+use crate::activate::{self, Live, Planned};
 use crate::commit::place::{Aside, Place, Step};
 use crate::commit::{Entry, Originals, PlaceError, Tree};
+use crate::diff::{self, Sources};
 use crate::stage::Change;
 use crate::task::fail;
+use crate::task::journal::{Journal, JournalError, Step as Taken};
+use crate::task::spool::{Spool, SpoolError};
 
 /// What became of the files of one undo.
 #[derive(Debug, Default)]
@@ -116,4 +123,140 @@ fn one(
         _ => place.change(back, || originals.open(n))?,
     }
     Ok(Some(place))
+}
+
+/// What became of the undo of one whole task.
+#[derive(Debug)]
+pub struct Reversal {
+    pub files: Undone,
+    /// Inverse activations, in the order they were done.
+    pub activations: Vec<ActivationResult>,
+}
+
+impl Reversal {
+    /// `undone`, or `undo_conflict` when anything could not go back.
+    pub fn change(&self) -> HostChange {
+        let clean = self.files.conflicts.is_empty() && self.activations.iter().all(|result| result.ok);
+        if clean { HostChange::Undone } else { HostChange::UndoConflict }
+    }
+
+    /// What could not go back, a sentence each.
+    pub fn conflicts(&self) -> Vec<String> {
+        let files = self.files.conflicts.iter().map(|conflict| conflict.error.to_string());
+        let failed = self.activations.iter().filter(|result| !result.ok);
+        files.chain(failed.map(|result| format!("{}: {}", result.what, result.result))).collect()
+    }
+}
+
+/// Undoes a task as far as it came: files first, then its activations. Both are in its journal.
+///
+/// # Errors
+/// The journal cannot be read or written; what could be undone is undone.
+pub fn whole(
+    journal: &mut Journal,
+    tree: &Tree,
+    live: &Live,
+    progress: Progress,
+) -> Result<Reversal, JournalError> {
+    let written = journal.take(Taken::Undoing);
+    let reversal = unwritten(journal, tree, live, progress)?;
+    written?;
+    journal.take_with(Taken::Undone, &reversal.conflicts())?;
+    Ok(reversal)
+}
+
+/// As [`whole`], without a word in the journal: for when it cannot be written.
+///
+/// # Errors
+/// The originals cannot be read.
+pub fn unwritten(
+    journal: &Journal,
+    tree: &Tree,
+    live: &Live,
+    progress: Progress,
+) -> Result<Reversal, JournalError> {
+    let files = match journal.originals()? {
+        Some(originals) => files(tree, journal.task(), &originals, progress),
+        None => Undone::default(),
+    };
+    let planned: Vec<Planned> = journal.notes(Taken::Activating).collect();
+    Ok(Reversal { files, activations: activate::invert(live, &planned) })
+}
+
+/// How far the commit of a journal had come, as the journal alone can tell.
+pub fn progress(journal: &Journal) -> Progress {
+    if journal.has(Taken::Committed) { Progress::Whole } else { Progress::Torn }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum UndoError {
+    #[error("task {0} left nothing here that could be undone")]
+    Nothing(TaskId),
+    #[error("no kept change is left that could be undone")]
+    NoneKept,
+    #[error("task {task} cannot be undone before task {by}, which changed {} later", path.display())]
+    Blocked { task: TaskId, by: TaskId, path: PathBuf },
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// The task whose kept change is the last on this host.
+///
+/// # Errors
+/// There is none.
+pub fn last(spool: &Spool) -> Result<TaskId, UndoError> {
+    spool.undoable()?.into_iter().next().map(|undoable| undoable.task).ok_or(UndoError::NoneKept)
+}
+
+/// The journal of a kept task that can be undone now.
+///
+/// # Errors
+/// It left nothing, or a later task changed one of its files: that one must be undone first.
+pub fn ready(spool: &Spool, task: &TaskId) -> Result<Journal, UndoError> {
+    let nothing = || UndoError::Nothing(task.clone());
+    if !spool.undoable()?.iter().any(|undoable| undoable.task == *task) {
+        return Err(nothing());
+    }
+    if let Some((by, path)) = spool.blocker(task)? {
+        return Err(UndoError::Blocked { task: task.clone(), by, path });
+    }
+    spool.journal(task)?.ok_or_else(nothing)
+}
+
+/// Undoes a kept task, hours or days later.
+///
+/// # Errors
+/// See [`ready`] and [`whole`].
+pub fn kept(spool: &Spool, task: &TaskId, tree: &Tree, live: &Live) -> Result<Reversal, UndoError> {
+    let mut journal = ready(spool, task)?;
+    Ok(whole(&mut journal, tree, live, Progress::Whole)?)
+}
+
+/// Both versions of each file that was left alone: what stands there, and what the undo would have made of it.
+pub fn conflict_diffs(
+    journal: &Journal,
+    tree: &Tree,
+    undone: &Undone,
+    secret: &dyn Fn(&Path) -> bool,
+) -> Vec<FileDiff> {
+    let Ok(Some(originals)) = journal.originals() else { return Vec::new() };
+    let one = |conflict: &Conflict| -> Option<FileDiff> {
+        let entry = originals.manifest.entries.get(conflict.entry)?;
+        let now = tree.place(&conflict.path).ok()??.look().ok()?;
+        let change = Change { path: conflict.path.clone(), before: now, after: entry.change.before.clone() };
+        let present = |path: &Path| match tree.place(path) {
+            Ok(Some(place)) => place.read().map(|(file, _)| file).map_err(io::Error::other),
+            Ok(None) => Err(io::ErrorKind::NotFound.into()),
+            Err(error) => Err(io::Error::other(error)),
+        };
+        // An original whose content was not taken away has no copy: the two are equal in it then or unknown.
+        let original = |_: &Path| originals.open(conflict.entry);
+        let sources = Sources { before: &present, after: &original, secret };
+        let mut diff = diff::of(&[change], &sources).pop()?;
+        diff.facts.insert(0, "left as it is; the diff leads from it to the original".to_owned());
+        Some(diff)
+    };
+    undone.conflicts.iter().filter_map(one).collect()
 }

@@ -135,12 +135,12 @@ impl World {
     }
 
     fn keep(&self) -> Originals {
-        keep(&self.tree(), &self.changes(), 1, &self.dir.path().join("originals")).expect("keeps")
+        keep_changes(&self.tree(), &self.changes(), 1, &self.dir.path().join("originals")).expect("keeps")
     }
 
     fn apply(&self, originals: &Originals) -> Result<(), Stopped> {
         let stage = self.stage();
-        apply(&self.tree(), &self.task, originals, |path| {
+        apply_content(&self.tree(), &self.task, originals, |path| {
             File::open(stage.join(path.strip_prefix("/").expect("absolute")))
         })
     }
@@ -214,7 +214,8 @@ fn missing_parents_are_made_and_go_again() {
     fs::create_dir_all(world.stage().join("etc/a/b")).expect("folder");
     fs::write(world.stage().join("etc/a/b/f"), "x").expect("write");
     let only_file: Vec<_> = world.changes().into_iter().filter(|c| c.path.ends_with("f")).collect();
-    let originals = keep(&world.tree(), &only_file, 1, &world.dir.path().join("originals")).expect("keeps");
+    let originals =
+        keep_changes(&world.tree(), &only_file, 1, &world.dir.path().join("originals")).expect("keeps");
     world.apply(&originals).expect("commits");
     assert_eq!(fs::read_to_string(world.host().join("etc/a/b/f")).expect("there"), "x");
     fs::write(world.host().join("etc/a/foreign"), "x").expect("write");
@@ -231,7 +232,7 @@ fn a_change_before_the_originals_are_kept_is_a_clash() {
     world.change_everything();
     let changes = world.changes();
     fs::write(world.host().join("etc/plain"), "by hand\n").expect("write");
-    let kept = keep(&world.tree(), &changes, 1, &world.dir.path().join("originals"));
+    let kept = keep_changes(&world.tree(), &changes, 1, &world.dir.path().join("originals"));
     assert!(matches!(kept, Err(PlaceError::Clash { path, .. }) if path == "/etc/plain"));
 }
 
@@ -302,7 +303,7 @@ fn a_link_on_the_way_is_never_followed() {
     let after =
         Meta::at(File::open(world.host().join("etc")).expect("folder"), "plain".as_ref()).expect("reads");
     let change = Change { path: "/way/plain".into(), before: None, after };
-    assert!(keep(&world.tree(), &[change], 1, &world.dir.path().join("originals")).is_err());
+    assert!(keep_changes(&world.tree(), &[change], 1, &world.dir.path().join("originals")).is_err());
 }
 
 /// What the killed children below do, as named by the environment.
@@ -316,7 +317,7 @@ fn child() {
     if std::env::var("ARIGHT_TEST_DEED").expect("set") == "commit" {
         let content =
             |path: &Path| File::open(dir.join("stage").join(path.strip_prefix("/").expect("absolute")));
-        apply(&tree, &task, &originals, content).expect("commits");
+        apply_content(&tree, &task, &originals, content).expect("commits");
     } else {
         undo::files(&tree, &task, &originals, Progress::Torn);
     }

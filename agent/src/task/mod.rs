@@ -1,7 +1,115 @@
 //! One task from envelope to outcome: the only place that knows the order.
 
 pub mod fail;
+pub mod goal;
+pub mod host;
 pub mod journal;
 pub mod nonces;
+pub mod recover;
 pub mod report;
 pub mod spool;
+mod steps;
+
+use std::time::Duration;
+
+use aright_shared::content::script::Script;
+use aright_shared::outcome::{HostChange, Outcome};
+use aright_shared::task::{TaskKind, TaskOrder, TaskReport};
+
+use crate::confirm::Contact;
+use goal::Goal;
+use host::{Cancel, Host};
+use journal::{Journal, JournalError, Step};
+use spool::Spool;
+use steps::{Run, Stop};
+
+/// An order that was verified, with the script that it names.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'a> {
+    pub order: &'a TaskOrder,
+    pub script: &'a Script,
+}
+
+/// Obeys one order. The journal is at [`Step::Accepted`]; when this returns it is at [`Step::Ended`] and
+/// the report lies on disk.
+///
+/// # Errors
+/// The journal cannot be written. What was committed is undone by then, and [`recover`] makes the report.
+pub fn execute(
+    task: Task<'_>,
+    host: &dyn Host,
+    spool: &Spool,
+    contact: &dyn Contact,
+    journal: &mut Journal,
+    cancel: &Cancel,
+) -> Result<TaskReport, JournalError> {
+    let run = Run::new(task, host, spool, contact, journal, cancel);
+    match task.order.kind {
+        TaskKind::Run | TaskKind::Preview => run.to_its_end(in_order),
+        TaskKind::Undo => run.to_its_end(undo),
+    }
+}
+
+/// The order of DESIGN.md section 4. Each line needs what the one before it yields; only a judged change
+/// set can be committed.
+fn in_order(run: &mut Run<'_>) -> Result<(), Stop> {
+    run.may_run_here()?; //                                  else refused: unsupported, denied, guard
+    run.take(Step::Before)?;
+    let goal = run.before()?; //                             else already_compliant, or refused: not_failed
+    let health = run.in_contact()?; //                       of lockout scripts; else refused: unreachable
+    let standing = run.stage(&goal)?; //                     else refused: what cannot be committed, or confined
+
+    run.take(Step::Staging)?;
+    let ran = run.script(standing)?; //                      else timed_out, script_failed, cancelled
+    run.take(Step::Scripted)?;
+    let compared = run.compare(ran)?; //                     else overreach
+    run.take(Step::Compared)?;
+    let judged = run.judge(&goal, compared)?; //             else ran_not_fixed, the host untouched
+    run.take(Step::Judged)?;
+    if run.is_preview() {
+        return run.end_preview(&goal);
+    }
+
+    let originals = run.keep_originals(&judged)?; //         else conflict, the host untouched
+    run.take(Step::Committing)?;
+    run.commit(&judged, &originals)?; //                     else conflict; from here on undone
+    run.take(Step::Committed)?;
+    run.activate()?; //                                      else activation_failed
+    run.take(Step::Activated)?;
+    run.after(&goal)?; //                                    else regressed, ran_not_fixed
+    run.take(Step::Evaluated)?;
+    if let Some(health) = health {
+        run.take(Step::Confirming)?;
+        run.confirm(&health)?; //                            else lost_contact
+    }
+    run.decide(&goal)?;
+    run.take(Step::Kept)
+}
+
+/// An order to undo another task.
+fn undo(run: &mut Run<'_>) -> Result<(), Stop> {
+    let mut target = run.to_be_undone()?; //                 else refused: nothing kept, or a later one first
+    run.take_with(Step::Undoing, target.task())?;
+    let reversal =
+        crate::undo::whole(&mut target, run.host().tree(), run.host().live(), crate::undo::Progress::Whole)?;
+    run.record_undo(&target, &reversal);
+    run.take(Step::Undone)
+}
+
+/// Unless the order says otherwise, how long contact may take.
+const CONFIRM: Duration = Duration::from_secs(300);
+
+/// What a kept change comes to.
+fn kept_outcome(goal: &Goal, unmet: bool) -> Outcome {
+    match (unmet, goal.has_aim()) {
+        (true, _) => Outcome::RanNotFixed,
+        (false, true) => Outcome::Fixed,
+        (false, false) => Outcome::Ran,
+    }
+}
+
+/// A change that was not committed is none.
+const UNTOUCHED: HostChange = HostChange::None;
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use aright_shared::outcome::{HostChange, Outcome};
 use aright_shared::time::{DAY, HOUR};
 
 use super::*;
-use crate::commit::{Tree, keep};
+use crate::commit::{Tree, keep_changes};
 use crate::stage::Change;
 use crate::task::spool::{Pending, Retention, Spool, SpoolError};
 
@@ -63,7 +63,8 @@ impl World {
         }
         let mut journal = self.accept();
         run_to(&mut journal, Step::Judged);
-        keep(&Tree::open(&host).expect("tree"), &changes, sequence, &journal.originals_dir()).expect("keeps");
+        keep_changes(&Tree::open(&host).expect("tree"), &changes, sequence, &journal.originals_dir())
+            .expect("keeps");
         for step in [Step::Committing, Step::Committed, Step::Activated, Step::Evaluated, Step::Kept] {
             journal.take(step).expect("in order");
         }

@@ -1,0 +1,130 @@
+//! What the order of a task needs of the host it changes: one trait, so that the order can be tested
+//! against a folder. [`Here`](super::here::Here) is this machine.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aright_shared::content::script::Script;
+use aright_shared::outcome::Refusal;
+use aright_shared::posture::{Spot, Verdict};
+use aright_shared::task::{Confinement, Judged, Overreach, ScriptResult, Target};
+
+use crate::activate::Live;
+use crate::commit::Tree;
+use crate::confirm::Health;
+use crate::stage::Change;
+
+/// What an evaluation says of one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    Seen(Judged),
+    /// Only in a stage: a declared activation or a covered secret decides it.
+    Pending(Judged),
+    /// The control does not apply here, and why.
+    NotApplicable(String),
+}
+
+pub trait Host {
+    /// Where changes are committed.
+    fn tree(&self) -> &Tree;
+    /// What activations meet.
+    fn live(&self) -> &Live;
+    /// Each target, evaluated now.
+    fn look(&self, targets: &[Target]) -> Vec<Sight>;
+    /// Every control that applies, judged by its own expected value, evaluated now.
+    fn verdicts(&self) -> BTreeMap<Spot, Verdict>;
+    /// Whether the script's guards hold; else the sentence that says why it must not run.
+    ///
+    /// # Errors
+    /// The guard's own words.
+    fn guard(&self, script: &Script) -> Result<(), String>;
+    /// Whether this host's owner forbids changes of a path.
+    fn denies(&self, path: &Path) -> bool;
+    /// Whether the content of a path is never shown.
+    fn is_secret(&self, path: &Path) -> bool;
+    /// The value that files give a kernel parameter.
+    fn persisted(&self, parameter: &str) -> Option<String>;
+    fn health(&self) -> Health;
+    /// A stage for the script; nothing runs in it yet.
+    ///
+    /// # Errors
+    /// What makes it impossible here.
+    fn stage(&self, script: &Script, params: &BTreeMap<String, String>)
+    -> Result<Box<dyn Standing>, Refused>;
+}
+
+/// One reason not to start, and one sentence about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub reason: Refusal,
+    pub detail: String,
+}
+
+/// A stage that stands.
+pub trait Standing {
+    fn confinement(&self) -> Confinement;
+    /// Runs the script to its end; afterwards none of its processes is left.
+    ///
+    /// # Errors
+    /// It could not be started or ended.
+    fn run(self: Box<Self>, cancel: &Cancel) -> Result<Box<dyn Ran>, String>;
+}
+
+/// A stage whose script has ended.
+pub trait Ran {
+    fn script(&self) -> &ScriptResult;
+    /// Ended by [`Cancel`].
+    fn was_cancelled(&self) -> bool;
+    /// # Errors
+    /// The two sides cannot be read.
+    fn compare(self: Box<Self>) -> io::Result<Box<dyn Compared>>;
+}
+
+/// A frozen stage whose change set is known.
+pub trait Compared {
+    fn changes(&self) -> &[Change];
+    fn overreach(&self) -> &[Overreach];
+    /// The new content of a changed file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn open(&self, path: &Path) -> io::Result<File>;
+    /// Each target, evaluated in the stage.
+    fn look(&self, targets: &[Target]) -> Vec<Sight>;
+}
+
+/// An operator's wish that a task should end, from another thread. Clones are one wish.
+#[derive(Clone, Default)]
+pub struct Cancel(Arc<Mutex<Wish>>);
+
+#[derive(Default)]
+struct Wish {
+    made: bool,
+    hook: Option<Box<dyn Fn() + Send>>,
+}
+
+impl Cancel {
+    pub fn cancel(&self) {
+        let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        wish.made = true;
+        if let Some(hook) = &wish.hook {
+            hook();
+        }
+    }
+
+    pub fn is_wanted(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).made
+    }
+
+    /// What is to be done at once when the wish is made, or now if it was.
+    pub fn on_cancel(&self, hook: impl Fn() + Send + 'static) {
+        let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if wish.made {
+            hook();
+        }
+        wish.hook = Some(Box::new(hook));
+    }
+}

@@ -1,0 +1,509 @@
+//! What each line of the order does, and what becomes of the task when it cannot.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use aright_shared::content::script::{Confine, Interpreter, Origin, Reboot, Touch};
+use aright_shared::outcome::{HostChange, Outcome, Refusal};
+use aright_shared::posture::{Spot, Verdict};
+use aright_shared::task::{Exit, Judged as JudgedReading, ScriptResult, TaskKind, TaskReport};
+use serde::Serialize;
+
+use super::goal::{Before, Goal, Judged, name};
+use super::host::{Cancel, Compared, Host, Ran, Refused, Sight, Standing};
+use super::journal::{Journal, JournalError, Step};
+use super::spool::{Spool, SpoolError};
+use super::{CONFIRM, Task, UNTOUCHED, kept_outcome, report};
+use crate::activate::{self, ActivateError};
+use crate::commit::{self, Originals, PlaceError};
+use crate::confirm::{self, Contact, Health};
+use crate::diff::{self, Sources};
+use crate::mask::mask;
+use crate::undo::{self, Progress, Reversal, UndoError};
+
+/// Why the order was left before its end.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It ends so, and the host was not touched.
+    Untouched(Outcome, String),
+    Refused(Refused),
+    /// It ends so, once everything is undone.
+    GoBack(Outcome, String, Progress),
+    Journal(JournalError),
+}
+
+impl From<JournalError> for Stop {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+fn refuse<T>(reason: Refusal, detail: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::Refused(Refused { reason, detail: detail.into() }))
+}
+
+fn untouched<T>(outcome: Outcome, detail: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::Untouched(outcome, detail.into()))
+}
+
+/// One task under way, and its report as far as it is known.
+pub(super) struct Run<'a> {
+    task: Task<'a>,
+    host: &'a dyn Host,
+    spool: &'a Spool,
+    contact: &'a dyn Contact,
+    journal: &'a mut Journal,
+    cancel: &'a Cancel,
+    report: TaskReport,
+    passing: Vec<Spot>,
+    unmet: Vec<String>,
+}
+
+impl<'a> Run<'a> {
+    pub fn new(
+        task: Task<'a>,
+        host: &'a dyn Host,
+        spool: &'a Spool,
+        contact: &'a dyn Contact,
+        journal: &'a mut Journal,
+        cancel: &'a Cancel,
+    ) -> Self {
+        let now = journal.now();
+        let report = report::empty(&task.order.task, Outcome::Interrupted, UNTOUCHED, "", now, now);
+        Self { task, host, spool, contact, journal, cancel, report, passing: Vec::new(), unmet: Vec::new() }
+    }
+
+    /// Takes the order's steps and makes the report of whatever came of them.
+    pub fn to_its_end(
+        mut self,
+        order: fn(&mut Run<'a>) -> Result<(), Stop>,
+    ) -> Result<TaskReport, JournalError> {
+        // A resumed task was reported as running before.
+        if !self.journal.has(Step::Running) {
+            self.journal.take(Step::Running)?;
+        }
+        match order(&mut self) {
+            Ok(()) => {}
+            Err(Stop::Untouched(outcome, detail)) => self.say(outcome, UNTOUCHED, detail),
+            Err(Stop::Refused(Refused { reason, detail })) => {
+                self.report.refusal = Some(reason);
+                self.say(Outcome::Refused, UNTOUCHED, detail);
+            }
+            Err(Stop::GoBack(outcome, detail, progress)) => self.go_back(outcome, detail, progress)?,
+            Err(Stop::Journal(error)) => return Err(self.give_up(error)),
+        }
+        self.report.ended = self.journal.now();
+        self.report.steps = self.journal.steps();
+        self.journal.end(&self.report)?;
+        Ok(self.report)
+    }
+
+    pub fn host(&self) -> &'a dyn Host {
+        self.host
+    }
+
+    /// A wish to cancel counts until the commit begins.
+    pub fn take(&mut self, step: Step) -> Result<(), Stop> {
+        if self.cancel.is_wanted() && step <= Step::Committing {
+            return untouched(Outcome::Cancelled, "cancelled by an operator before anything was committed");
+        }
+        Ok(self.journal.take(step)?)
+    }
+
+    pub fn take_with<T: Serialize>(&mut self, step: Step, note: &T) -> Result<(), Stop> {
+        Ok(self.journal.take_with(step, note)?)
+    }
+
+    fn say(&mut self, outcome: Outcome, change: HostChange, detail: impl Into<String>) {
+        self.report.outcome = outcome;
+        self.report.change = change;
+        self.report.detail = detail.into();
+    }
+
+    // Before anything runs
+
+    pub fn may_run_here(&self) -> Result<(), Stop> {
+        let script = self.task.script;
+        if script.confinement == Confine::Host {
+            return refuse(
+                Refusal::Unsupported,
+                "the script wants confinement: host, which this agent cannot do yet; next: a staged script",
+            );
+        }
+        if matches!(script.interpreter, Interpreter::Cmd | Interpreter::Powershell) {
+            return refuse(
+                Refusal::Unsupported,
+                format!("interpreter {} is not one of Linux", script.interpreter),
+            );
+        }
+        if script.reboot == Reboot::Needed {
+            return refuse(
+                Refusal::Unsupported,
+                "the script needs a reboot, which this agent cannot wait for yet",
+            );
+        }
+        if let Some(touch) = script.touches.iter().find(|touch| self.host.denies(fixed_part(touch))) {
+            return refuse(Refusal::Denied, format!("agent.toml denies changes of {touch}"));
+        }
+        self.host.guard(script).or_else(|why| refuse(Refusal::Guard, why))
+    }
+
+    pub fn before(&mut self) -> Result<Goal, Stop> {
+        let targets = &self.task.order.targets;
+        if targets.is_empty() && self.task.script.origin == Origin::Library && !self.is_preview() {
+            return refuse(
+                Refusal::NotFailed,
+                "a library script runs for failed targets, and the order names none",
+            );
+        }
+        let goal = match Goal::of(self.task.script, targets, self.host.look(targets)) {
+            Before::Go(goal) => goal,
+            Before::NotFailed(why) => return refuse(Refusal::NotFailed, why),
+            Before::Compliant(goal) => {
+                self.report.targets = goal.results();
+                if self.is_preview() {
+                    return Ok(goal);
+                }
+                return untouched(
+                    Outcome::AlreadyCompliant,
+                    "every target passes already: the script did not run",
+                );
+            }
+        };
+        self.report.targets = goal.results();
+        if !self.is_preview() {
+            let passes = |(spot, verdict): (Spot, Verdict)| (verdict == Verdict::Pass).then_some(spot);
+            self.passing = self.host.verdicts().into_iter().filter_map(passes).collect();
+        }
+        Ok(goal)
+    }
+
+    /// The health before, where it will have to hold after.
+    pub fn in_contact(&self) -> Result<Option<Health>, Stop> {
+        if !self.task.script.lockout || self.is_preview() {
+            return Ok(None);
+        }
+        match self.contact.reach(FIRST_CONTACT) {
+            Ok(()) => Ok(Some(self.host.health())),
+            Err(why) => refuse(
+                Refusal::Unreachable,
+                format!("the fix could lock people out, and the controller is out of reach already: {why}"),
+            ),
+        }
+    }
+
+    pub fn stage(&mut self, goal: &Goal) -> Result<Box<dyn Standing>, Stop> {
+        let mut params: BTreeMap<String, String> = self.task.order.params.clone();
+        if !self.task.order.targets.is_empty() {
+            params.insert("ARIGHT_INSTANCES".to_owned(), goal.failed_instances().join("\n"));
+        }
+        let standing = self.host.stage(self.task.script, &params)?;
+        self.report.confinement = Some(standing.confinement());
+        Ok(standing)
+    }
+
+    // On the stage
+
+    pub fn script(&mut self, standing: Box<dyn Standing>) -> Result<Box<dyn Ran>, Stop> {
+        let ran = match standing.run(self.cancel) {
+            Ok(ran) => ran,
+            Err(why) => return untouched(Outcome::ScriptFailed, format!("the script did not run: {why}")),
+        };
+        let script = masked(ran.script());
+        let exit = script.exit;
+        let said = last_line(&script);
+        self.report.script = Some(script);
+        if ran.was_cancelled() {
+            return untouched(
+                Outcome::Cancelled,
+                "cancelled by an operator while the script ran on its stage",
+            );
+        }
+        match exit {
+            Exit::Code(0) => Ok(ran),
+            Exit::TimedOut => untouched(
+                Outcome::TimedOut,
+                format!("not done within {} s: its whole process tree was ended", self.task.script.timeout_s),
+            ),
+            Exit::Code(code) => untouched(Outcome::ScriptFailed, format!("exit code {code}{said}")),
+            Exit::Signal(signal) => {
+                untouched(Outcome::ScriptFailed, format!("ended by signal {signal}{said}"))
+            }
+        }
+    }
+
+    pub fn compare(&mut self, ran: Box<dyn Ran>) -> Result<Box<dyn Compared>, Stop> {
+        let compared = match ran.compare() {
+            Ok(compared) => compared,
+            Err(error) => {
+                return untouched(Outcome::Overreach, format!("what it changed cannot be told: {error}"));
+            }
+        };
+        self.report.overreach = compared.overreach().to_vec();
+        let denied = compared.changes().iter().find(|change| self.host.denies(&change.path));
+        if let Some(change) = denied {
+            self.report.overreach.push(aright_shared::task::Overreach {
+                path: commit::place::shown(&change.path),
+                what: "agent.toml denies changes of it".to_owned(),
+            });
+        }
+        self.report.diff = self.diff(&*compared);
+        match self.report.overreach.as_slice() {
+            [] => Ok(compared),
+            [first, rest @ ..] => {
+                let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+                untouched(Outcome::Overreach, format!("{}: {}{more}", first.path, first.what))
+            }
+        }
+    }
+
+    fn diff(&self, compared: &dyn Compared) -> Vec<aright_shared::task::FileDiff> {
+        let before = |path: &Path| match self.host.tree().place(path) {
+            Ok(Some(place)) => place.read().map(|(file, _)| file).map_err(std::io::Error::other),
+            Ok(None) => Err(std::io::ErrorKind::NotFound.into()),
+            Err(error) => Err(std::io::Error::other(error)),
+        };
+        let after = |path: &Path| compared.open(path);
+        let secret = |path: &Path| self.host.is_secret(path);
+        diff::of(compared.changes(), &Sources { before: &before, after: &after, secret: &secret })
+    }
+
+    pub fn judge(&mut self, goal: &Goal, compared: Box<dyn Compared>) -> Result<Judged, Stop> {
+        let seen = compared.look(&goal.targets());
+        for (result, sight) in self.report.targets.iter_mut().zip(&seen) {
+            result.staged = reading(sight);
+        }
+        match Judged::by(goal, compared, &seen) {
+            Ok(judged) => Ok(judged),
+            Err(unmet) => untouched(
+                Outcome::RanNotFixed,
+                format!("exit 0, but still on the stage: {}", unmet.join("; ")),
+            ),
+        }
+    }
+
+    pub fn is_preview(&self) -> bool {
+        self.task.order.kind == TaskKind::Preview
+    }
+
+    pub fn end_preview(&mut self, goal: &Goal) -> Result<(), Stop> {
+        let detail = "a preview: the stage came to this, the host was not touched";
+        self.say(kept_outcome(goal, false), HostChange::None, detail);
+        Ok(())
+    }
+
+    // On the host
+
+    pub fn keep_originals(&mut self, judged: &Judged) -> Result<Originals, Stop> {
+        let sequence = match self.spool.next_sequence() {
+            Ok(sequence) => sequence,
+            Err(SpoolError::Journal(error)) => return Err(error.into()),
+            Err(error) => return refuse(Refusal::NoSpace, error.to_string()),
+        };
+        self.journal.keep_draft(&self.report)?;
+        match commit::keep(self.host.tree(), judged, sequence, &self.journal.originals_dir()) {
+            Ok(originals) => Ok(originals),
+            Err(error @ PlaceError::Io { .. }) => refuse(Refusal::NoSpace, format!("originals: {error}")),
+            Err(error) => untouched(Outcome::Conflict, error.to_string()),
+        }
+    }
+
+    pub fn commit(&mut self, judged: &Judged, originals: &Originals) -> Result<(), Stop> {
+        let tree = self.host.tree();
+        commit::apply(tree, &self.task.order.task, judged, originals).map_err(|stopped| {
+            let progress = Progress::Stopped { before: stopped.before };
+            Stop::GoBack(Outcome::Conflict, stopped.error.to_string(), progress)
+        })
+    }
+
+    pub fn activate(&mut self) -> Result<(), Stop> {
+        let Self { journal, report, host, task, .. } = self;
+        let persisted = |name: &str| host.persisted(name);
+        let note = |planned: &activate::Planned| journal.take_with(Step::Activating, planned);
+        match activate::all(host.live(), &task.script.activate, &persisted, note, &mut report.activation) {
+            Ok(()) => Ok(()),
+            Err(ActivateError::Journal(error)) => Err(error.into()),
+            Err(ActivateError::Failed(why)) => {
+                Err(Stop::GoBack(Outcome::ActivationFailed, why, Progress::Whole))
+            }
+        }
+    }
+
+    pub fn after(&mut self, goal: &Goal) -> Result<(), Stop> {
+        let seen = self.host.look(&goal.targets());
+        for (result, sight) in self.report.targets.iter_mut().zip(&seen) {
+            result.after = reading(sight);
+        }
+        let now = self.host.verdicts();
+        let of_goal: Vec<&Spot> = goal.spots().collect();
+        let passing = self.passing.iter().filter(|spot| !of_goal.contains(spot));
+        let mut regressed: Vec<Spot> =
+            passing.filter(|spot| now.get(spot) != Some(&Verdict::Pass)).cloned().collect();
+        regressed.extend(goal.turned(&seen));
+        self.report.regressed = regressed;
+        if let [first, ..] = self.report.regressed.as_slice() {
+            let count = self.report.regressed.len();
+            let detail = format!("{} passed before and does not now ({count} in all)", name(first));
+            return Err(Stop::GoBack(Outcome::Regressed, detail, Progress::Whole));
+        }
+        // On the live host nothing may be pending any more.
+        let seen: Vec<Sight> = seen.into_iter().map(settled).collect();
+        self.unmet = goal.unmet(&seen);
+        if self.unmet.is_empty() || goal.keeps_unfixed() {
+            return Ok(());
+        }
+        let detail = format!("exit 0, but on the host: {}", self.unmet.join("; "));
+        Err(Stop::GoBack(Outcome::RanNotFixed, detail, Progress::Whole))
+    }
+
+    pub fn confirm(&mut self, before: &Health) -> Result<(), Stop> {
+        let limit = match self.task.order.confirm_s {
+            0 => CONFIRM,
+            seconds => Duration::from_secs(seconds.into()),
+        };
+        confirm::within(limit, self.contact, before, || self.host.health())
+            .map_err(|why| Stop::GoBack(Outcome::LostContact, why, Progress::Whole))
+    }
+
+    /// The outcome, on disk before it is kept: a crash in between finds it.
+    pub fn decide(&mut self, goal: &Goal) -> Result<(), Stop> {
+        let outcome = kept_outcome(goal, !self.unmet.is_empty());
+        let files = self.report.diff.len();
+        let detail = match self.unmet.as_slice() {
+            [] => format!("{files} {} changed, judged on the stage and on the host", plural(files)),
+            unmet => format!("kept, as the script says keep_unfixed; still: {}", unmet.join("; ")),
+        };
+        self.say(outcome, HostChange::Kept, detail);
+        self.report.ended = self.journal.now();
+        Ok(self.journal.keep_draft(&self.report)?)
+    }
+
+    // Back
+
+    fn go_back(&mut self, outcome: Outcome, detail: String, progress: Progress) -> Result<(), JournalError> {
+        // Decided, whatever happens on the way back.
+        self.say(outcome, HostChange::Undone, detail);
+        self.journal.keep_draft(&self.report)?;
+        let reversal = undo::whole(self.journal, self.host.tree(), self.host.live(), progress)?;
+        add_reversal(&mut self.report, self.journal, self.host, &reversal);
+        if progress == (Progress::Stopped { before: 0 }) {
+            self.report.change = HostChange::None;
+        }
+        Ok(())
+    }
+
+    /// Without a journal nothing may go on, and nothing unproven may stay.
+    fn give_up(&mut self, error: JournalError) -> JournalError {
+        let may_have_changed = self.journal.has(Step::Committing) && !self.journal.has(Step::Kept);
+        if may_have_changed {
+            let progress = undo::progress(self.journal);
+            if let Err(undo) = undo::unwritten(self.journal, self.host.tree(), self.host.live(), progress) {
+                tracing::error!(%undo, "not undone; the next start tries again");
+            }
+        }
+        error
+    }
+
+    // An order to undo
+
+    pub fn to_be_undone(&self) -> Result<Journal, Stop> {
+        let Some(of) = &self.task.order.undo_of else {
+            return refuse(Refusal::Unsupported, "an order to undo names no task");
+        };
+        match undo::ready(self.spool, of) {
+            Ok(journal) => Ok(journal),
+            Err(UndoError::Journal(error)) => Err(error.into()),
+            Err(error @ UndoError::Blocked { .. }) => refuse(Refusal::Guard, error.to_string()),
+            Err(error) => refuse(Refusal::Unsupported, error.to_string()),
+        }
+    }
+
+    pub fn record_undo(&mut self, target: &Journal, reversal: &Reversal) {
+        report_undo(&mut self.report, target, self.host, reversal);
+    }
+}
+
+/// How long the contact before the start may take.
+const FIRST_CONTACT: Duration = Duration::from_secs(10);
+
+/// The report of an order to undo.
+pub(super) fn report_undo(report: &mut TaskReport, target: &Journal, host: &dyn Host, reversal: &Reversal) {
+    report.outcome = Outcome::Ran;
+    let files = reversal.files.restored.len();
+    report.detail = format!("task {} undone: {files} {} restored", target.task(), plural(files));
+    add_reversal(report, target, host, reversal);
+}
+
+/// What an undo adds to a report: what became of the host, and both versions of what was left alone.
+pub(super) fn add_reversal(report: &mut TaskReport, journal: &Journal, host: &dyn Host, reversal: &Reversal) {
+    report.change = reversal.change();
+    report.activation.extend(reversal.activations.iter().cloned());
+    let conflicts = reversal.conflicts();
+    if !conflicts.is_empty() {
+        report.detail = format!("{}; not undone: {}", report.detail, conflicts.join("; "));
+    }
+    let secret = |path: &Path| host.is_secret(path);
+    let both = undo::conflict_diffs(journal, host.tree(), &reversal.files, &secret);
+    report.diff.retain(|diff| !both.iter().any(|other| other.path == diff.path));
+    report.diff.extend(both);
+}
+
+fn reading(sight: &Sight) -> Option<JudgedReading> {
+    match sight {
+        Sight::Seen(judged) | Sight::Pending(judged) => Some(judged.clone()),
+        Sight::NotApplicable(_) => None,
+    }
+}
+
+fn settled(sight: Sight) -> Sight {
+    match sight {
+        Sight::Pending(judged) => Sight::Seen(judged),
+        other => other,
+    }
+}
+
+/// The path of a declaration up to its first wildcard.
+fn fixed_part(touch: &Touch) -> &Path {
+    let path = match touch {
+        Touch::File(path) | Touch::Link(path) | Touch::Folder(path) => path.as_str(),
+        Touch::Registry(_) | Touch::Service(_) => "",
+    };
+    match path.find(['*', '?', '[']) {
+        Some(wild) => Path::new(&path[..path[..wild].rfind('/').unwrap_or(0)]),
+        None => Path::new(path),
+    }
+}
+
+fn masked(script: &ScriptResult) -> ScriptResult {
+    let mut script = script.clone();
+    for output in [&mut script.stdout, &mut script.stderr] {
+        output.head = mask(&output.head).into_owned();
+        output.tail = mask(&output.tail).into_owned();
+    }
+    script
+}
+
+/// The end of what a failed script said, as part of a sentence.
+fn last_line(script: &ScriptResult) -> String {
+    let last = |output: &aright_shared::task::Output| {
+        let text = if output.tail.is_empty() { &output.head } else { &output.tail };
+        text.lines()
+            .rev()
+            .map(str::trim)
+            .find(|line| !line.is_empty())
+            .map(|line| line.chars().take(200).collect())
+    };
+    let line: Option<String> = last(&script.stderr).or_else(|| last(&script.stdout));
+    line.map_or_else(String::new, |line| format!(": {line}"))
+}
+
+fn plural(files: usize) -> &'static str {
+    if files == 1 { "file" } else { "files" }
+}
