@@ -1,1 +1,196 @@
-//! Keys, enrolment, what is pinned.
+//! Who this agent is: its key (made here, never leaves), its certificate, and what it pinned at enrolment.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use aright_shared::client::ClientIdentity;
+use aright_shared::digest::Digest;
+use aright_shared::envelope::{Envelope, PublicKey};
+use aright_shared::id::AssetId;
+use aright_shared::trust::TrustDocument;
+use aright_shared::wire::EnrollReply;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::{Deserialize, Serialize};
+
+use crate::durable;
+
+/// The folder that holds all the agent knows about itself.
+#[derive(Clone, Debug)]
+pub struct StateDir(PathBuf);
+
+/// `identity.json`: written last, so that it stands for a whole enrolment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub asset: AssetId,
+    pub controllers: Vec<String>,
+    pub ca_fingerprint: Digest,
+    pub trust_fingerprint: Digest,
+    /// By which task envelopes are verified.
+    pub task_key: PublicKey,
+}
+
+/// `trust.json`: the document in force, and the root key it is verified by.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct StoredTrust {
+    root: PublicKey,
+    envelope: Envelope,
+}
+
+impl StateDir {
+    /// Opens the folder, making it (0700) where it does not exist.
+    ///
+    /// # Errors
+    /// It cannot be made, or others may enter it.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        use std::os::unix::fs::PermissionsExt as _;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .with_context(|| format!("cannot make the state folder {}", path.display()))?;
+        let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+        ensure!(
+            mode & 0o077 == 0,
+            "state folder {} has mode {mode:04o}: it holds the agent's key; next: chmod 0700 {}",
+            path.display(),
+            path.display()
+        );
+        Ok(Self(path.to_owned()))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Reads one of our JSON files; `None` where it does not exist.
+    ///
+    /// # Errors
+    /// Unreadable, or not what we wrote.
+    pub fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> anyhow::Result<Option<T>> {
+        let path = self.file(name);
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display())).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// # Errors
+    /// The disk refused.
+    pub fn write<T: Serialize>(&self, name: &str, value: &T) -> anyhow::Result<()> {
+        let path = self.file(name);
+        let bytes = serde_json::to_vec(value)?;
+        durable::write(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// # Errors
+    /// Not enrolled, or damaged files.
+    pub fn identity(&self) -> anyhow::Result<Option<Identity>> {
+        self.read("identity.json")
+    }
+
+    /// Certificate and key for mutual TLS.
+    ///
+    /// # Errors
+    /// A file is missing or damaged.
+    pub fn tls_identity(&self) -> anyhow::Result<ClientIdentity> {
+        let chain = self.file("certificate.pem");
+        let key = self.file("key.pem");
+        Ok(ClientIdentity {
+            chain: CertificateDer::pem_file_iter(&chain)
+                .and_then(Iterator::collect)
+                .with_context(|| format!("cannot read {}", chain.display()))?,
+            key: PrivateKeyDer::from_pem_file(&key).with_context(|| format!("cannot read {}", key.display()))?,
+        })
+    }
+
+    /// Keeps a whole enrolment; afterwards [`StateDir::identity`] finds it.
+    ///
+    /// # Errors
+    /// The trust document is not signed by the pinned root, or the disk refused.
+    pub fn enrol(&self, reply: &EnrollReply, key: &NewKey, pinned: Identity) -> anyhow::Result<()> {
+        TrustDocument::pin(&reply.trust, reply.root, pinned.trust_fingerprint)?;
+        durable::write(&self.file("key.pem"), key.pair.serialize_pem().as_bytes())?;
+        self.keep_certificate(&reply.certificate)?;
+        self.write("trust.json", &StoredTrust { root: reply.root, envelope: reply.trust.clone() })?;
+        self.write("identity.json", &pinned)
+    }
+
+    /// # Errors
+    /// The disk refused.
+    pub fn keep_certificate(&self, pem: &str) -> anyhow::Result<()> {
+        ensure!(CertificateDer::pem_slice_iter(pem.as_bytes()).all(|cert| cert.is_ok()), "certificate: not PEM");
+        Ok(durable::write(&self.file("certificate.pem"), pem.as_bytes())?)
+    }
+
+    /// The trust document in force.
+    ///
+    /// # Errors
+    /// Missing or damaged.
+    pub fn trust(&self) -> anyhow::Result<TrustDocument> {
+        let Some(stored) = self.read::<StoredTrust>("trust.json")? else { bail!("trust.json is missing; next: enrol again") };
+        Ok(TrustDocument::pin(&stored.envelope, stored.root, stored.root.fingerprint())?)
+    }
+
+    /// Puts a higher version in force.
+    ///
+    /// # Errors
+    /// Not signed by the root in force, not higher, or the disk refused.
+    pub fn succeed_trust(&self, current: &TrustDocument, envelope: &Envelope) -> anyhow::Result<TrustDocument> {
+        let next = current.succeed(envelope)?;
+        self.write("trust.json", &StoredTrust { root: next.root, envelope: envelope.clone() })?;
+        Ok(next)
+    }
+
+    /// A number above all that it gave before, also after a power cut.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn next_counter(&self, step: u64) -> anyhow::Result<u64> {
+        let next = self.read::<u64>("counter.json")?.unwrap_or(0) + step;
+        self.write("counter.json", &next)?;
+        Ok(next)
+    }
+}
+
+/// A key pair made on this host (ECDSA P-256), before it has a certificate.
+pub struct NewKey {
+    pair: rcgen::KeyPair,
+}
+
+impl NewKey {
+    /// # Errors
+    /// The random source failed.
+    pub fn make() -> anyhow::Result<Self> {
+        Ok(Self { pair: rcgen::KeyPair::generate()? })
+    }
+
+    /// The key that is already here, for renewal.
+    ///
+    /// # Errors
+    /// Missing or damaged.
+    pub fn stored(state: &StateDir) -> anyhow::Result<Self> {
+        let path = state.file("key.pem");
+        let pem = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self { pair: rcgen::KeyPair::from_pem(&pem)? })
+    }
+
+    /// A certificate signing request (PKCS#10) for this host, PEM.
+    ///
+    /// # Errors
+    /// A name that no certificate can hold.
+    pub fn request(&self, hostname: &str) -> anyhow::Result<String> {
+        let mut params = rcgen::CertificateParams::new(Vec::new())?;
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, hostname);
+        Ok(params.serialize_request(&self.pair)?.pem()?)
+    }
+}

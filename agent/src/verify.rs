@@ -1,1 +1,229 @@
-//! Whether an order may be obeyed: signatures, approval, parameters, validity.
+//! Whether an order may be obeyed: signatures, approval, digests, asset, validity, parameters.
+//! Nothing here trusts the controller's word: only keys that it cannot replace.
+
+use aright_shared::content::script::{Confine, Script};
+use aright_shared::digest::Digest;
+use aright_shared::envelope::{OpenError, PublicKey, TASK};
+use aright_shared::id::AssetId;
+use aright_shared::library::Library;
+use aright_shared::outcome::Refusal;
+use aright_shared::task::{Delivery, TaskKind, TaskOrder};
+use aright_shared::time::Millis;
+use aright_shared::trust::TrustDocument;
+
+use crate::config::{Config, Mode};
+
+/// Why an order is refused: one reason, and a sentence with the value, the limit and the next step.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}: {detail}")]
+pub struct Refused {
+    pub reason: Refusal,
+    pub detail: String,
+}
+
+/// A refusal as an error.
+pub fn refuse<T>(reason: Refusal, detail: impl Into<String>) -> Result<T, Refused> {
+    Err(Refused { reason, detail: detail.into() })
+}
+
+/// What this agent knows that the controller cannot change.
+pub struct Verifier<'a> {
+    pub asset: &'a AssetId,
+    pub task_key: PublicKey,
+    pub trust: &'a TrustDocument,
+    pub library: &'a Library,
+    pub config: &'a Config,
+    /// Best known controller time; not the wall clock.
+    pub now: Millis,
+}
+
+/// An order whose envelope is the controller's: enough to judge the clock by.
+pub struct Signed<'a> {
+    pub order: TaskOrder,
+    delivery: &'a Delivery,
+}
+
+/// An order that may be obeyed. Only [`Verifier::approved`] makes one.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    order: TaskOrder,
+    script: Script,
+    source: Source,
+}
+
+/// Why the script's bytes are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// This agent carries their digest.
+    Library,
+    Approved {
+        approver: String,
+    },
+}
+
+impl Verified {
+    pub fn order(&self) -> &TaskOrder {
+        &self.order
+    }
+    pub fn script(&self) -> &Script {
+        &self.script
+    }
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+}
+
+impl Verifier<'_> {
+    /// Opens the envelope.
+    ///
+    /// # Errors
+    /// `bad_signature` where a byte changed, `not_approved` where another key signed.
+    pub fn signed<'d>(&self, delivery: &'d Delivery) -> Result<Signed<'d>, Refused> {
+        let order: TaskOrder =
+            delivery.order.open(TASK, &[self.task_key], 1).map_err(|error| refusal_of(&error, "task envelope"))?;
+        if order.task != delivery.task {
+            return refuse(
+                Refusal::BadSignature,
+                format!("delivered as task {}, signed as {}", delivery.task, order.task),
+            );
+        }
+        Ok(Signed { order, delivery })
+    }
+
+    /// All that does not depend on the clock. `seen` says whether a nonce was used before.
+    ///
+    /// # Errors
+    /// The first reason found, in the order of DESIGN.md section 2.
+    pub fn approved(&self, signed: Signed<'_>, seen: impl Fn(&str) -> bool) -> Result<Verified, Refused> {
+        let Signed { order, delivery } = signed;
+        let bytes = delivery.script.as_bytes();
+        let digest = Digest::of(bytes);
+        if digest != order.script {
+            return refuse(
+                Refusal::BadSignature,
+                format!("the script's digest is {digest}, the order was signed for {}", order.script),
+            );
+        }
+        let source = self.believed(&order, delivery, digest)?;
+        let script = Script::parse_canonical(bytes)
+            .or_else(|error| refuse(Refusal::Unsupported, format!("this agent cannot read the script: {error}")))?;
+        check_params(&order, &script)?;
+        self.check_validity(&order)?;
+        if seen(&order.nonce) {
+            return refuse(Refusal::Replayed, format!("nonce {:?} was used before", clip(&order.nonce)));
+        }
+        if order.asset != *self.asset {
+            return refuse(
+                Refusal::WrongAsset,
+                format!("the order is for asset {}, this is {}", order.asset, self.asset),
+            );
+        }
+        self.allowed_here(&order, &script)?;
+        Ok(Verified { order, script, source })
+    }
+
+    fn believed(&self, order: &TaskOrder, delivery: &Delivery, digest: Digest) -> Result<Source, Refused> {
+        let Some(envelope) = &delivery.approval else {
+            if self.library.has_script(digest) {
+                return Ok(Source::Library);
+            }
+            return refuse(
+                Refusal::NotApproved,
+                format!("script {digest} is not of the library that this agent carries, and comes without an approval"),
+            );
+        };
+        if envelope.digest().ok() != order.approval {
+            return refuse(Refusal::BadSignature, "the approval is not the one that the order names");
+        }
+        if self.trust.expires < self.now {
+            return refuse(
+                Refusal::NotApproved,
+                format!("the trust document expired at {}; next: sign a new one with the root key", self.trust.expires),
+            );
+        }
+        let approval = self.trust.approval(envelope).map_err(|error| refusal_of(&error, "approval"))?;
+        if approval.script != digest {
+            return refuse(
+                Refusal::BadSignature,
+                format!("the approval is for script {}, this is {digest}", approval.script),
+            );
+        }
+        if approval.not_after < self.now {
+            return refuse(
+                Refusal::NotApproved,
+                format!("the approval ended at {}; next: approve the script again", approval.not_after),
+            );
+        }
+        if !self.config.allow_online_approvers && self.only_online_approvers() {
+            return refuse(
+                Refusal::Denied,
+                "the approver's key stays with the controller, which agent.toml does not accept (allow_online_approvers)",
+            );
+        }
+        Ok(Source::Approved { approver: approval.approver })
+    }
+
+    fn only_online_approvers(&self) -> bool {
+        self.trust.approvers.iter().all(|approver| approver.online)
+    }
+
+    fn check_validity(&self, order: &TaskOrder) -> Result<(), Refused> {
+        if self.now > order.not_after || self.now < order.not_before {
+            return refuse(
+                Refusal::Expired,
+                format!(
+                    "the order is valid from {} to {}, the controller's time is {}",
+                    order.not_before, order.not_after, self.now
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    fn allowed_here(&self, order: &TaskOrder, script: &Script) -> Result<(), Refused> {
+        if self.config.mode == Mode::Evaluate && order.kind != TaskKind::Preview {
+            return refuse(Refusal::Disabled, "agent.toml says mode = \"evaluate\": this host never runs scripts");
+        }
+        if let Some(target) = order.targets.iter().find(|target| self.config.deny.controls.contains(&target.spot.control)) {
+            return refuse(Refusal::Denied, format!("agent.toml denies control {}", target.spot.control));
+        }
+        if script.confinement == Confine::Host && !self.config.allow_host {
+            return refuse(
+                Refusal::Denied,
+                "the script wants confinement: host, and agent.toml does not say allow_host = true",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Every declared parameter has a value within its pattern, and nothing else comes along.
+fn check_params(order: &TaskOrder, script: &Script) -> Result<(), Refused> {
+    for (name, param) in &script.params {
+        let Some(value) = order.params.get(name) else {
+            return refuse(Refusal::BadParameter, format!("{name} has no value; its pattern is {:?}", param.pattern));
+        };
+        if !param.accepts(script.interpreter, value) {
+            return refuse(
+                Refusal::BadParameter,
+                format!("{name} is {:?}, outside its signed pattern {:?}", clip(value), param.pattern),
+            );
+        }
+    }
+    match order.params.keys().find(|name| !script.params.contains_key(*name)) {
+        Some(name) => refuse(Refusal::BadParameter, format!("{:?} is not a parameter of the script", clip(name))),
+        None => Ok(()),
+    }
+}
+
+fn refusal_of(error: &OpenError, what: &str) -> Refused {
+    let reason = match error {
+        OpenError::UnknownKey { .. } => Refusal::NotApproved,
+        OpenError::BadSignature(_) | OpenError::Payload(_) => Refusal::BadSignature,
+    };
+    Refused { reason, detail: format!("{what}: {error}") }
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(80).collect()
+}
