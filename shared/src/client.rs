@@ -250,6 +250,14 @@ impl Client {
         self.send(self.http.get(self.url(path)), path).await
     }
 
+    /// With a query, as [`crate::api::query_pairs`] makes it.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn find<R: DeserializeOwned>(&self, path: &str, query: &[(String, String)]) -> Result<R, ClientError> {
+        self.send(self.http.get(self.url(path)).query(query), path).await
+    }
+
     /// # Errors
     /// See [`ClientError`].
     pub async fn post<T: Serialize + Sync, R: DeserializeOwned>(

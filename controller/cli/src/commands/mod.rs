@@ -1,0 +1,11 @@
+//! One file a noun of the command line.
+
+pub mod asset;
+pub mod enroll_key;
+pub mod job;
+pub mod login;
+pub mod posture;
+pub mod script;
+pub mod task;
+pub mod trust;
+pub mod watch;

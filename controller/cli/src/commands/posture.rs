@@ -1,0 +1,140 @@
+//! `aright posture`, and the choice of postures that `job create` shares with it.
+
+use aright_shared::api::{Posture, PostureDetail, PostureFilter};
+use aright_shared::client::Client;
+use aright_shared::id::{Key, PostureId};
+use aright_shared::posture::Verdict;
+use clap::{Args, Subcommand};
+
+use crate::commands::asset;
+use crate::output::{Format, facts, one, plain, reading, rows, time, value};
+use crate::session::{all, client};
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Verdicts by policy, control and host; narrow them by options, each of which may be repeated.
+    List(Choice),
+    /// One verdict with what was seen.
+    Show { posture: PostureId },
+}
+
+/// Conditions that must all hold; of one that is repeated, any value.
+#[derive(Args, Default)]
+pub struct Choice {
+    #[arg(long, value_name = "KEY")]
+    policy: Vec<Key>,
+    #[arg(long, value_name = "KEY")]
+    control: Vec<Key>,
+    #[arg(long, value_name = "KEY")]
+    technology: Vec<Key>,
+    #[arg(long)]
+    instance: Vec<String>,
+    /// A hostname or an asset's id.
+    #[arg(long)]
+    asset: Vec<String>,
+    #[arg(long)]
+    tag: Vec<String>,
+    /// pass, fail or error
+    #[arg(long)]
+    status: Vec<Verdict>,
+}
+
+impl Choice {
+    pub fn is_empty(&self) -> bool {
+        self.policy.is_empty()
+            && self.control.is_empty()
+            && self.technology.is_empty()
+            && self.instance.is_empty()
+            && self.asset.is_empty()
+            && self.tag.is_empty()
+            && self.status.is_empty()
+    }
+
+    pub async fn filter(self, client: &Client) -> anyhow::Result<PostureFilter> {
+        let mut assets = Vec::new();
+        for name in &self.asset {
+            assets.push(asset::find(client, name).await?);
+        }
+        Ok(PostureFilter {
+            policy: self.policy,
+            control: self.control,
+            technology: self.technology,
+            instance: self.instance,
+            asset: assets,
+            hostname: Vec::new(),
+            tag: self.tag,
+            status: self.status,
+        })
+    }
+}
+
+impl Command {
+    pub async fn run(self, format: Format) -> anyhow::Result<()> {
+        let client = client()?;
+        match self {
+            Self::List(choice) => {
+                let filter = choice.filter(&client).await?;
+                let postures: Vec<Posture> = all(&client, "/api/v1/postures", &filter).await?;
+                list(format, &postures)
+            }
+            Self::Show { posture } => {
+                let detail: PostureDetail = client.get(&format!("/api/v1/postures/{posture}")).await?;
+                one(format, &detail, text)
+            }
+        }
+    }
+}
+
+fn list(format: Format, postures: &[Posture]) -> anyhow::Result<()> {
+    let head = ["status", "no.", "control", "instance", "host", "actual", "fix writes", "fix", "policy"];
+    rows(format, postures, head, |posture| {
+        [
+            posture.status.to_string(),
+            posture.number.to_string(),
+            posture.spot.control.to_string(),
+            if posture.spot.instance == "default" { String::new() } else { posture.spot.instance.clone() },
+            posture.hostname.clone(),
+            reading(&posture.reading),
+            posture.set.as_ref().map_or_else(String::new, value),
+            match (posture.remediable, posture.fix_available) {
+                (true, true) => "available",
+                (true, false) => "none yet",
+                (false, _) => "",
+            }
+            .into(),
+            posture.policy.to_string(),
+        ]
+    })
+}
+
+fn text(detail: &PostureDetail) -> String {
+    let posture = &detail.posture;
+    let scripts: Vec<_> = detail.scripts.iter().map(ToString::to_string).collect();
+    let mut text = facts(&[
+        ("id", posture.id.to_string()),
+        ("status", posture.status.to_string()),
+        ("control", format!("{} {}: {}", posture.number, posture.spot.control, posture.statement)),
+        ("instance", posture.spot.instance.clone()),
+        ("technology", posture.spot.technology.to_string()),
+        ("host", format!("{} ({})", posture.hostname, posture.asset)),
+        ("policy", posture.policy.to_string()),
+        ("criticality", posture.criticality.clone()),
+        ("actual", reading(&posture.reading)),
+        ("expected", serde_json::to_string(&posture.expect).unwrap_or_default()),
+        ("fix writes", posture.set.as_ref().map_or_else(String::new, value)),
+        ("scripts", scripts.join(", ")),
+        ("why", detail.rationale.trim().to_owned()),
+        ("by hand", detail.remediation_text.trim().to_owned()),
+        ("first failed", time(posture.first_failed)),
+        ("last passed", time(posture.last_passed)),
+        ("last evaluated", posture.last_evaluated.to_string()),
+    ]);
+    for evidence in &detail.evidence {
+        let place = evidence.place.as_deref().map_or_else(String::new, |place| format!(" ({place})"));
+        text.push_str(&plain(&format!("\n{}{place}\n", evidence.source)));
+        for line in plain(&evidence.text).lines() {
+            text.push_str(&format!("  {line}\n"));
+        }
+    }
+    text
+}

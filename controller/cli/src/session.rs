@@ -1,0 +1,113 @@
+//! The controller that one is logged in to: kept in the user's own settings, readable by them alone.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use aright_shared::api;
+use aright_shared::client::{Client, Pinned, tls_config};
+use aright_shared::digest::Digest;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Longest that one request may take; `job watch` holds some for half a minute.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    pub url: String,
+    pub ca_fingerprint: Digest,
+    pub user: String,
+    pub token: String,
+}
+
+/// `$ARIGHT_CONFIG`, else `aright/session.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
+fn path() -> anyhow::Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("ARIGHT_CONFIG")
+        .or_else(|| set("XDG_CONFIG_HOME").map(|folder| folder.join("aright/session.toml")))
+        .or_else(|| set("HOME").map(|home| home.join(".config/aright/session.toml")))
+        .ok_or_else(|| anyhow!("neither ARIGHT_CONFIG nor HOME is set: nowhere to keep the session"))
+}
+
+impl Session {
+    pub fn load() -> anyhow::Result<Self> {
+        let path = path()?;
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(anyhow!("not logged in; next: aright login URL --ca-fingerprint sha256:…"));
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        toml::from_str(&text).with_context(|| format!("{} is not valid; next: aright login", path.display()))
+    }
+
+    pub fn save(&self) -> anyhow::Result<()> {
+        use std::io::Write as _;
+        use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+        let path = path()?;
+        let folder = path.parent().context("the session file needs a folder")?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        let aside = path.with_extension("new");
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&aside)
+            .with_context(|| format!("cannot write {}", aside.display()))?;
+        file.write_all(toml::to_string(self)?.as_bytes())?;
+        fs::rename(&aside, &path).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// A client with the session's token.
+    pub fn client(&self) -> anyhow::Result<Client> {
+        Ok(anonymous(&self.url, self.ca_fingerprint)?.with_token(self.token.clone()))
+    }
+}
+
+/// A client that is logged in.
+pub fn client() -> anyhow::Result<Client> {
+    Session::load()?.client()
+}
+
+/// A client before the log-in.
+pub fn anonymous(url: &str, authority: Digest) -> anyhow::Result<Client> {
+    Ok(Client::new(url, tls_config(Pinned::to(authority), None)?, TIMEOUT)?)
+}
+
+pub async fn logout() -> anyhow::Result<()> {
+    let session = Session::load()?;
+    // The token is forgotten here even where the controller cannot be told.
+    let told = session.client()?.delete::<()>("/api/v1/session").await;
+    fs::remove_file(path()?)?;
+    Ok(told?)
+}
+
+/// All rows of a list, page by page.
+pub async fn all<T: DeserializeOwned>(
+    client: &Client,
+    path: &str,
+    filter: &(impl Serialize + Sync),
+) -> anyhow::Result<Vec<T>> {
+    let mut rows = Vec::new();
+    let mut paging = api::Paging { cursor: None, limit: Some(api::MAX_LIMIT) };
+    loop {
+        let mut query = api::query_pairs(filter);
+        query.extend(api::query_pairs(&paging));
+        let page: api::Page<T> = client.find(path, &query).await?;
+        rows.extend(page.items);
+        match page.next {
+            Some(next) => paging.cursor = Some(next),
+            None => return Ok(rows),
+        }
+    }
+}
