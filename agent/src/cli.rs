@@ -1,1 +1,163 @@
-//! The agent's own command line.
+//! The agent's own command line: enrol and run; and look, explain, undo without any controller.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use aright_shared::digest::Digest;
+use aright_shared::id::Key;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::host::Network;
+use crate::{daemon, local, paths};
+
+/// Evaluates this host's hardening controls and runs assigned fixes, each on a stage first.
+#[derive(Parser)]
+#[command(
+    name = "aright-agent",
+    version,
+    after_help = "Exit codes: 0 done · 1 failed, the reason is on stderr · 2 wrong usage · 3 evaluate: a control fails"
+)]
+pub struct Cli {
+    /// Settings.
+    #[arg(long, global = true, value_name = "FILE", default_value_os_t = paths::default_config())]
+    config: PathBuf,
+    /// Where identity, journal and results are kept, instead of what the settings say.
+    #[arg(long, global = true, value_name = "FOLDER")]
+    state: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Join a controller; `aright enroll-key create` prints the whole command.
+    Enroll(Enroll),
+    /// Run as the service: check in, take tasks, report.
+    Run {
+        /// Look at and set net.* in a network namespace of its own.
+        #[arg(long, hide = true)]
+        private_net: bool,
+    },
+    /// Evaluate the controls on this host and print the verdicts of the library policy.
+    Evaluate {
+        /// Only this control; may be repeated.
+        #[arg(long, value_name = "KEY")]
+        control: Vec<Key>,
+        /// Print observations and verdicts as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What a control looked at, what it expected, why it passes or not, what a fix would change.
+    Explain { control: Key },
+    /// Enrolment, controller, clock, tasks.
+    Status {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bring back what a task changed.
+    Undo {
+        /// The task that changed something last.
+        #[arg(long, required_unless_present = "task")]
+        last: bool,
+        #[arg(long, value_name = "ID", conflicts_with = "last")]
+        task: Option<aright_shared::id::TaskId>,
+    },
+    /// Let this host be remediated again.
+    Enable,
+    /// From now on run nothing on this host, whoever asks; evaluation goes on.
+    Disable {
+        /// Shown to operators.
+        #[arg(default_value = "disabled on the host")]
+        reason: String,
+    },
+    /// Check the settings file and print what is in force.
+    CheckConfig,
+    /// Forget the latest controller time ever seen, after it was wrong.
+    ResetTime,
+}
+
+#[derive(Args)]
+struct Enroll {
+    /// Where the controller listens for agents; may be repeated, in order of preference.
+    #[arg(long, value_name = "URL")]
+    controller: Vec<String>,
+    /// The enrolment key; `-` reads it from standard input.
+    #[arg(long)]
+    key: String,
+    /// Fingerprint of the controller's authority.
+    #[arg(long, value_name = "sha256:…")]
+    ca_fingerprint: Option<Digest>,
+    /// Fingerprint of the trust root, whose approvers this host is to believe.
+    #[arg(long, value_name = "sha256:…")]
+    trust_fingerprint: Option<Digest>,
+    /// Replace an enrolment that is already there.
+    #[arg(long)]
+    again: bool,
+}
+
+/// Parses the command line and obeys it.
+pub fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("aright-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let mut config = Config::load(&cli.config)?;
+    if let Some(state) = cli.state {
+        config.state = std::path::absolute(state)?;
+    }
+    match cli.command {
+        Command::Enroll(enroll) => local::enroll(&config, enroll.invitation(&config)?)?,
+        Command::Run { private_net } => {
+            log_to_stderr();
+            daemon::run(config, if private_net { Network::Private } else { Network::Host })?;
+        }
+        Command::Evaluate { control, json } => return local::evaluate(&control, json),
+        Command::Explain { control } => local::explain(&control)?,
+        Command::Status { json } => local::status(&config, json)?,
+        Command::Undo { last: _, task } => return local::undo(&config, task),
+        Command::Enable => local::enable(&config)?,
+        Command::Disable { reason } => local::disable(&config, &reason)?,
+        Command::CheckConfig => local::check_config(&cli.config, &config)?,
+        Command::ResetTime => local::reset_time(&config)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Enroll {
+    /// The options, and where they are silent the settings.
+    fn invitation(self, config: &Config) -> anyhow::Result<crate::enroll::Invitation> {
+        use anyhow::Context as _;
+        let key = if self.key == "-" { std::io::read_to_string(std::io::stdin())?.trim().to_owned() } else { self.key };
+        let controllers = if self.controller.is_empty() { config.controllers.clone() } else { self.controller };
+        Ok(crate::enroll::Invitation {
+            controllers,
+            key,
+            ca_fingerprint: self.ca_fingerprint.or(config.ca_fingerprint).context(
+                "no authority to pin; next: --ca-fingerprint sha256:… as `aright enroll-key create` printed it",
+            )?,
+            trust_fingerprint: self.trust_fingerprint.or(config.trust_fingerprint).context(
+                "no trust root to pin; next: --trust-fingerprint sha256:… as `aright enroll-key create` printed it",
+            )?,
+            again: self.again,
+        })
+    }
+}
+
+/// `RUST_LOG` chooses; the service manager adds the time.
+fn log_to_stderr() {
+    use std::io::IsTerminal as _;
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}

@@ -1,0 +1,105 @@
+//! The held check-in: says how the agent is, brings what there is to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aright_shared::client::ClientError;
+use aright_shared::wire::{CheckIn, MAX_WAIT_S, Orders, observations_digest};
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use super::work::Work;
+use super::{Agent, lock, spread};
+use crate::facts::{self, AGENT_VERSION};
+use crate::link::Backoff;
+
+/// The counter moves on disk in strides, so that an idle agent does not write with every check-in.
+const STRIDE: u64 = 1000;
+
+pub async fn run(agent: Arc<Agent>, orders: mpsc::UnboundedSender<Work>) -> anyhow::Result<()> {
+    let machine = facts::machine();
+    // After a restart it goes on above all that it can have sent.
+    let mut counter = agent.state.next_counter(STRIDE)?;
+    let mut ceiling = counter + STRIDE;
+    let mut backoff = Backoff::default();
+    let mut wait_s = 0;
+    loop {
+        counter += 1;
+        if counter >= ceiling {
+            counter = agent.state.next_counter(STRIDE)?;
+            ceiling = counter + STRIDE;
+        }
+        let check_in = CheckIn {
+            counter,
+            machine,
+            wait_s,
+            observations: reported_digest(&agent),
+            trust_version: agent.trust().version,
+            clock: agent.clock_reading(),
+            disabled: agent.disabled(),
+            agent_version: AGENT_VERSION.into(),
+        };
+        let result = tokio::select! {
+            result = check_in_once(&agent, &check_in) => result,
+            // Something to say that cannot wait, such as a first report: the held one is given up.
+            () = agent.wake.notified() => continue,
+        };
+        match result {
+            Ok(brought) => {
+                backoff.reset();
+                wait_s = MAX_WAIT_S;
+                take(&agent, brought, &orders)?;
+            }
+            Err(ClientError::Busy { after_s, .. }) => {
+                wait_s = 0;
+                tokio::time::sleep(Duration::from_secs(after_s.min(600))).await;
+                spread(Duration::from_secs(5)).await;
+            }
+            Err(error) => {
+                wait_s = 0;
+                let pause = backoff.next();
+                warn!(controller = agent.link.url(), retry_ms = pause.as_millis(), "check-in: {error}");
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+}
+
+/// Before the first answer of this process the clock is sampled, so that every check-in can tell it.
+async fn check_in_once(agent: &Agent, check_in: &CheckIn) -> Result<Orders, ClientError> {
+    if check_in.clock.is_none() {
+        agent.sample_clock().await?;
+        let check_in = CheckIn { clock: agent.clock_reading(), ..check_in.clone() };
+        return agent.link.check_in(&check_in).await;
+    }
+    agent.link.check_in(check_in).await
+}
+
+fn reported_digest(agent: &Agent) -> Option<aright_shared::digest::Digest> {
+    let reported = lock(&agent.reported);
+    (!reported.is_empty()).then(|| observations_digest(reported.values()))
+}
+
+fn take(agent: &Agent, brought: Orders, orders: &mpsc::UnboundedSender<Work>) -> anyhow::Result<()> {
+    if let Some(envelope) = brought.trust {
+        let current = agent.trust();
+        match agent.state.succeed_trust(&current, &envelope) {
+            Ok(next) => {
+                info!(trust.version = next.version, "trust document in force");
+                *lock(&agent.trust) = next;
+            }
+            Err(error) => error!("trust document refused: {error:#}"),
+        }
+    }
+    if brought.full_report {
+        lock(&agent.reported).clear();
+    }
+    if brought.evaluate || brought.full_report {
+        orders.send(Work::Evaluate)?;
+    }
+    for delivery in brought.tasks {
+        info!(task.id = %delivery.task, "task delivered");
+        orders.send(Work::Task(Box::new(delivery)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! The one thread that touches the host: evaluations and tasks run here, one at a time, while the
+//! connection to the controller stays awake elsewhere.
+
+use std::sync::mpsc;
+use std::thread;
+
+use anyhow::Context as _;
+use tokio::sync::oneshot;
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Hands work to the host thread. The thread ends when the last handle is gone.
+#[derive(Clone)]
+pub struct HostThread {
+    work: mpsc::Sender<Work>,
+}
+
+/// Which network the host thread looks at and sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    Host,
+    /// A namespace of its own, for the demo: `net.*` can be set without touching the host's.
+    Private,
+}
+
+impl HostThread {
+    /// # Errors
+    /// The thread or its network namespace cannot be made.
+    pub fn start(network: Network) -> anyhow::Result<Self> {
+        let (work, queue) = mpsc::channel::<Work>();
+        let (ready, is_ready) = mpsc::channel();
+        thread::Builder::new().name("host".into()).spawn(move || {
+            let entered = enter(network);
+            let go_on = entered.is_ok();
+            if ready.send(entered).is_err() || !go_on {
+                return;
+            }
+            for work in queue {
+                work();
+            }
+        })?;
+        is_ready.recv().context("the host thread ended at once")??;
+        Ok(Self { work })
+    }
+
+    /// Runs `work` on the host thread, after all that was handed over before.
+    ///
+    /// # Errors
+    /// The work panicked.
+    pub async fn call<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> anyhow::Result<R> {
+        let (done, result) = oneshot::channel();
+        let work = Box::new(move || {
+            // Nobody may be waiting any more: the work was still to be done.
+            let _ = done.send(work());
+        });
+        self.work.send(work).ok().context("the host thread has ended")?;
+        result.await.context("the host thread ended while it worked")
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn enter(network: Network) -> anyhow::Result<()> {
+    match network {
+        Network::Host => Ok(()),
+        Network::Private => {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).context("a network namespace of its own")
+        }
+    }
+}
