@@ -254,7 +254,11 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn find<R: DeserializeOwned>(&self, path: &str, query: &[(String, String)]) -> Result<R, ClientError> {
+    pub async fn find<R: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(String, String)],
+    ) -> Result<R, ClientError> {
         self.send(self.http.get(self.url(path)).query(query), path).await
     }
 

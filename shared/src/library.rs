@@ -1,1 +1,172 @@
-//! The content that is built into agent and controller: `shared/content/*.yaml`.
+//! The content that is built into agent and controller: `shared/content/*.yaml`, checked as a whole.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use crate::content::control::Control;
+use crate::content::policy::Policy;
+use crate::content::script::{Policies, Script};
+use crate::content::technology::Technology;
+use crate::content::{ContentError, Document, Kind, parse};
+use crate::digest::Digest;
+use crate::id::Key;
+
+/// The files, in order of their names.
+const FILES: &[(&str, &str)] = &[
+    ("accounts.yaml", include_str!("../content/accounts.yaml")),
+    ("files.yaml", include_str!("../content/files.yaml")),
+    ("kernel.yaml", include_str!("../content/kernel.yaml")),
+    ("policies.yaml", include_str!("../content/policies.yaml")),
+    ("ssh.yaml", include_str!("../content/ssh.yaml")),
+    ("technologies.yaml", include_str!("../content/technologies.yaml")),
+];
+
+/// Documents by key, with all references resolved.
+#[derive(Clone, Debug, Default)]
+pub struct Library {
+    technologies: BTreeMap<Key, Technology>,
+    controls: BTreeMap<Key, Control>,
+    policies: BTreeMap<Key, Policy>,
+    scripts: BTreeMap<Key, Script>,
+    digests: BTreeMap<Digest, Key>,
+}
+
+static BUILTIN: LazyLock<Library> = LazyLock::new(|| {
+    // A test parses the same files: a program that carries others cannot be built and tested.
+    Library::parse(FILES).expect("the built-in content is whole")
+});
+
+impl Library {
+    pub fn builtin() -> &'static Self {
+        &BUILTIN
+    }
+
+    /// Reads files (name, text) into one library.
+    ///
+    /// # Errors
+    /// The first thing that is wrong: file, document, field, value and remedy.
+    pub fn parse(files: &[(&str, &str)]) -> Result<Self, ContentError> {
+        let mut library = Self::default();
+        for (file, text) in files {
+            for document in parse(file, text)? {
+                library.add(document).map_err(|error| error.within(file))?;
+            }
+        }
+        library.check_references()?;
+        Ok(library)
+    }
+
+    fn add(&mut self, document: Document) -> Result<(), ContentError> {
+        let twice = |kind, key: &Key| Err(ContentError::document(kind, Some(key), "key: stands there twice"));
+        match document {
+            Document::Technology(one) => match self.technologies.insert(one.key.clone(), one) {
+                Some(old) => twice(Kind::Technology, &old.key),
+                None => Ok(()),
+            },
+            Document::Control(one) => match self.controls.insert(one.key.clone(), one) {
+                Some(old) => twice(Kind::Control, &old.key),
+                None => Ok(()),
+            },
+            Document::Policy(one) => match self.policies.insert(one.key.clone(), one) {
+                Some(old) => twice(Kind::Policy, &old.key),
+                None => Ok(()),
+            },
+            Document::Script(one) => {
+                self.digests.insert(one.digest(), one.key.clone());
+                match self.scripts.insert(one.key.clone(), *one) {
+                    Some(old) => twice(Kind::Script, &old.key),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn check_references(&self) -> Result<(), ContentError> {
+        let missing = |kind, key: &Key, field: &str, name: &Key| {
+            Err(ContentError::document(kind, Some(key), format!("{field}: {name} is not defined")))
+        };
+        for control in self.controls.values() {
+            let names = control.technologies.iter().flat_map(|one| &one.ids);
+            if let Some(name) = names.into_iter().find(|name| !self.technologies.contains_key(*name)) {
+                return missing(Kind::Control, &control.key, "technologies", name);
+            }
+        }
+        for script in self.scripts.values() {
+            for fix in &script.fixes {
+                let Some(control) = self.controls.get(&fix.control) else {
+                    return missing(Kind::Script, &script.key, "fixes.control", &fix.control);
+                };
+                if let Some(name) = fix.technologies.iter().find(|name| control.on(name).is_none()) {
+                    return missing(Kind::Script, &script.key, "fixes.technologies", name);
+                }
+                if let Policies::These(policies) = &fix.policies
+                    && let Some(name) = policies.iter().find(|name| !self.policies.contains_key(*name))
+                {
+                    return missing(Kind::Script, &script.key, "fixes.policies", name);
+                }
+            }
+        }
+        self.policies.values().try_for_each(|policy| self.check_policy(policy))
+    }
+
+    /// Whether a policy, of the library or not, fits these controls.
+    ///
+    /// # Errors
+    /// A control or technology that is not defined, a `set` that does not satisfy its `expect`.
+    pub fn check_policy(&self, policy: &Policy) -> Result<(), ContentError> {
+        let wrong = |why| ContentError::document(Kind::Policy, Some(&policy.key), why);
+        if let Some(name) = policy.technologies.iter().find(|name| !self.technologies.contains_key(*name)) {
+            return Err(wrong(format!("technologies: {name} is not defined")));
+        }
+        for choice in policy.choices() {
+            let Some(control) = self.controls.get(&choice.control) else {
+                return Err(wrong(format!("sections.controls: {} is not defined", choice.control)));
+            };
+            for technology in &policy.technologies {
+                choice.wants(control, technology).map_err(wrong)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn technologies(&self) -> impl Iterator<Item = &Technology> {
+        self.technologies.values()
+    }
+    /// In order of their numbers.
+    pub fn controls(&self) -> impl Iterator<Item = &Control> {
+        let mut controls: Vec<_> = self.controls.values().collect();
+        controls.sort_by_key(|control| control.number);
+        controls.into_iter()
+    }
+    pub fn policies(&self) -> impl Iterator<Item = &Policy> {
+        self.policies.values()
+    }
+    pub fn scripts(&self) -> impl Iterator<Item = &Script> {
+        self.scripts.values()
+    }
+    pub fn technology(&self, key: &Key) -> Option<&Technology> {
+        self.technologies.get(key)
+    }
+    pub fn control(&self, key: &Key) -> Option<&Control> {
+        self.controls.get(key)
+    }
+    pub fn policy(&self, key: &Key) -> Option<&Policy> {
+        self.policies.get(key)
+    }
+    pub fn script(&self, key: &Key) -> Option<&Script> {
+        self.scripts.get(key)
+    }
+
+    /// Whether these exact bytes are a script of this library.
+    pub fn has_script(&self, digest: Digest) -> bool {
+        self.digests.contains_key(&digest)
+    }
+
+    /// The scripts that fix a control on a technology.
+    pub fn fixes(&self, control: &Key, technology: &Key) -> impl Iterator<Item = &Script> {
+        let fits = move |script: &&Script| {
+            script.fixes.iter().any(|fix| fix.control == *control && fix.technologies.contains(technology))
+        };
+        self.scripts.values().filter(fits)
+    }
+}

@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::control::Check;
+use super::pattern::Pattern;
+use super::{ContentError, Kind, parse_one};
+use crate::digest::Digest;
+use crate::envelope::canonical;
 use crate::id::Key;
 use crate::outcome::words;
 
@@ -43,6 +48,9 @@ pub struct Script {
     pub network: Network,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub activate: Vec<Activation>,
+    /// Checked on the host before anything runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guard: Vec<Check>,
     #[serde(default)]
     pub reboot: Reboot,
     /// Partial progress is meant.
@@ -50,6 +58,13 @@ pub struct Script {
     pub keep_unfixed: bool,
     #[serde(default)]
     pub limits: Limits,
+    /// Keys of scripts that must run before, and that must not run with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<Key>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<Key>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<String>,
     pub body: String,
 }
 
@@ -61,25 +76,9 @@ words! { ScriptTag { Script = "script", } }
 words! { Origin { Library = "library", Custom = "custom", Imported = "imported", } }
 words! { Risk { Safe = "safe", Disruptive = "disruptive", } }
 words! { Interpreter { Sh = "sh", Bash = "bash", Python3 = "python3", Cmd = "cmd", Powershell = "powershell", } }
-words! { Confine { Staged = "staged", Host = "host", } }
-words! { Network { None = "none", Host = "host", } }
-words! { Reboot { Never = "never", Maybe = "maybe", Needed = "needed", } }
-
-impl Default for Confine {
-    fn default() -> Self {
-        Self::Staged
-    }
-}
-impl Default for Network {
-    fn default() -> Self {
-        Self::None
-    }
-}
-impl Default for Reboot {
-    fn default() -> Self {
-        Self::Never
-    }
-}
+words! { #[derive(Default)] Confine { #[default] Staged = "staged", Host = "host", } }
+words! { #[derive(Default)] Network { #[default] None = "none", Host = "host", } }
+words! { #[derive(Default)] Reboot { #[default] Never = "never", Maybe = "maybe", Needed = "needed", } }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,6 +132,93 @@ pub enum ParamFrom {
     SetOf {
         set: Key,
     },
+}
+
+/// Longest value of a parameter, in bytes.
+const MAX_VALUE: usize = 4096;
+
+impl Param {
+    /// Whether a value matches the signed pattern as a whole: one line, and for `cmd`, which pastes its
+    /// variables, only `[A-Za-z0-9._-]`.
+    pub fn accepts(&self, interpreter: Interpreter, value: &str) -> bool {
+        let tame = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        value.len() <= MAX_VALUE
+            && !value.contains(char::is_control)
+            && (interpreter != Interpreter::Cmd || value.chars().all(tame))
+            && Pattern::whole(&self.pattern).is_ok_and(|pattern| pattern.is_match(value) == Ok(true))
+    }
+}
+
+impl Script {
+    /// Reads one script from YAML.
+    ///
+    /// # Errors
+    /// Not YAML, not a script, a field out of bounds: field, value and remedy are named.
+    pub fn from_yaml(text: &str) -> Result<Self, ContentError> {
+        let script: Self = parse_one(Kind::Script, text)?;
+        Ok(script)
+    }
+
+    /// The bytes that are stored, hashed, signed, sent and parsed (RFC 8785).
+    pub fn canonical(&self) -> Vec<u8> {
+        canonical(self).expect("texts, numbers and lists are always JSON")
+    }
+
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.canonical())
+    }
+
+    /// Reads canonical bytes, and only those: what is said twice, spelled otherwise or unknown is refused.
+    ///
+    /// # Errors
+    /// Other bytes than [`Script::canonical`] makes of what they say.
+    pub fn parse_canonical(bytes: &[u8]) -> Result<Self, ContentError> {
+        let unread = |why: String| ContentError::document(Kind::Script, None, why);
+        if bytes.len() > 2 * MAX_BODY {
+            return Err(unread(format!("{} bytes; the limit is {}", bytes.len(), 2 * MAX_BODY)));
+        }
+        let script: Self = serde_json::from_slice(bytes).map_err(|error| unread(error.to_string()))?;
+        script.check().map_err(|why| ContentError::document(Kind::Script, Some(&script.key), why))?;
+        if script.canonical() != bytes {
+            return Err(unread("not the canonical bytes (RFC 8785) of what it says".into()));
+        }
+        Ok(script)
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.aright != 1 {
+            return Err(format!("aright: {} is a newer format than this program reads (1)", self.aright));
+        }
+        if self.body.len() > MAX_BODY {
+            return Err(format!("body: {} bytes; the limit is {MAX_BODY} (500 kB)", self.body.len()));
+        }
+        if self.body.trim().is_empty() || self.body.contains('\0') {
+            return Err("body: is empty, or has a NUL byte".into());
+        }
+        if !(1..=TIMEOUT_S).contains(&self.timeout_s) {
+            return Err(format!("timeout_s: {} must lie between 1 and {TIMEOUT_S}", self.timeout_s));
+        }
+        for (name, param) in &self.params {
+            let good = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+            if !name.starts_with("ARIGHT_") || !name.chars().all(good) || name.len() > 64 {
+                return Err(format!("params {name:?}: must look like ARIGHT_NAME, of A-Z, 0-9 and _"));
+            }
+            Pattern::whole(&param.pattern).map_err(|error| format!("params {name}: {error}"))?;
+        }
+        if let Some(twice) = self.touches.iter().enumerate().find(|(n, one)| self.touches[..*n].contains(one))
+        {
+            return Err(format!("touches: {} stands there twice", twice.1));
+        }
+        match self
+            .reads
+            .iter()
+            .find(|path| !path.starts_with('/') || path.split('/').any(|part| part == ".."))
+        {
+            Some(path) => return Err(format!("reads: {path:?} must be an absolute path without \"..\"")),
+            None => {}
+        }
+        self.activate.iter().try_for_each(Activation::check)
+    }
 }
 
 /// What a script may change, written as one string.
@@ -232,6 +318,37 @@ pub enum Activation {
     /// `load_audit_rules: true`.
     LoadAuditRules(bool),
     UnloadModule(Vec<String>),
+}
+
+impl Activation {
+    fn check(&self) -> Result<(), String> {
+        let (what, names, more) = match self {
+            Self::Reload(units) => ("reload", units, "@.:_-\\"),
+            Self::Restart(units) => ("restart", units, "@.:_-\\"),
+            Self::Enable(units) => ("enable", units, "@.:_-\\"),
+            Self::Disable(units) => ("disable", units, "@.:_-\\"),
+            Self::Mask(units) => ("mask", units, "@.:_-\\"),
+            Self::Sysctl(names) => ("sysctl", names, "._-/"),
+            Self::Remount(paths) => ("remount", paths, "/._-"),
+            Self::UnloadModule(modules) => ("unload_module", modules, "_-"),
+            Self::LoadAuditRules(_) => return Ok(()),
+        };
+        // The first character must be no dash: names become arguments of programs.
+        let good = |name: &String| {
+            name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+                && !name.contains("..")
+        };
+        if names.is_empty() {
+            return Err(format!("activate {what}: name at least one"));
+        }
+        match names.iter().find(|name| !good(name)) {
+            Some(name) => {
+                Err(format!("activate {what}: {name:?} may hold only letters, digits and {more:?}"))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
