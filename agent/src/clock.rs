@@ -115,7 +115,11 @@ impl ClockFilter {
     /// The controller's time at `now`, by the latest sample and the monotonic clock alone.
     pub fn controller_now(&self, now: Instant) -> Option<Millis> {
         let last = self.samples.back()?;
-        let at_us = last.exchange.t3.saturating_add(half(last.exchange.delay_us())).saturating_add(micros(now - last.taken));
+        let at_us = last
+            .exchange
+            .t3
+            .saturating_add(half(last.exchange.delay_us()))
+            .saturating_add(micros(now - last.taken));
         Some(Millis(at_us.div_euclid(1000)))
     }
 }

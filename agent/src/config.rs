@@ -95,7 +95,8 @@ impl Config {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        let config: Self = toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))?;
+        let config: Self =
+            toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))?;
         config.check().with_context(|| format!("{} is not valid", path.display()))?;
         Ok(config)
     }
@@ -138,7 +139,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_its_line_and_the_known_ones() {
         let error = format!("{:#}", load("mode = \"evaluate\"\nmoed = 1\n").expect_err("refused"));
-        assert!(error.contains("moed") && error.contains("line 2") && error.contains("controllers"), "{error}");
+        assert!(
+            error.contains("moed") && error.contains("line 2") && error.contains("controllers"),
+            "{error}"
+        );
     }
 
     #[test]

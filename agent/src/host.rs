@@ -47,7 +47,10 @@ impl HostThread {
     ///
     /// # Errors
     /// The work panicked.
-    pub async fn call<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> anyhow::Result<R> {
+    pub async fn call<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> anyhow::Result<R> {
         let (done, result) = oneshot::channel();
         let work = Box::new(move || {
             // Nobody may be waiting any more: the work was still to be done.
@@ -62,8 +65,7 @@ impl HostThread {
 fn enter(network: Network) -> anyhow::Result<()> {
     match network {
         Network::Host => Ok(()),
-        Network::Private => {
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).context("a network namespace of its own")
-        }
+        Network::Private => nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
+            .context("a network namespace of its own"),
     }
 }

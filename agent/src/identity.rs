@@ -77,7 +77,9 @@ impl StateDir {
     pub fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> anyhow::Result<Option<T>> {
         let path = self.file(name);
         match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display())).map(Some),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .with_context(|| format!("{} is damaged", path.display()))
+                .map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
@@ -108,7 +110,8 @@ impl StateDir {
             chain: CertificateDer::pem_file_iter(&chain)
                 .and_then(Iterator::collect)
                 .with_context(|| format!("cannot read {}", chain.display()))?,
-            key: PrivateKeyDer::from_pem_file(&key).with_context(|| format!("cannot read {}", key.display()))?,
+            key: PrivateKeyDer::from_pem_file(&key)
+                .with_context(|| format!("cannot read {}", key.display()))?,
         })
     }
 
@@ -127,7 +130,10 @@ impl StateDir {
     /// # Errors
     /// The disk refused.
     pub fn keep_certificate(&self, pem: &str) -> anyhow::Result<()> {
-        ensure!(CertificateDer::pem_slice_iter(pem.as_bytes()).all(|cert| cert.is_ok()), "certificate: not PEM");
+        ensure!(
+            CertificateDer::pem_slice_iter(pem.as_bytes()).all(|cert| cert.is_ok()),
+            "certificate: not PEM"
+        );
         Ok(durable::write(&self.file("certificate.pem"), pem.as_bytes())?)
     }
 
@@ -136,7 +142,9 @@ impl StateDir {
     /// # Errors
     /// Missing or damaged.
     pub fn trust(&self) -> anyhow::Result<TrustDocument> {
-        let Some(stored) = self.read::<StoredTrust>("trust.json")? else { bail!("trust.json is missing; next: enrol again") };
+        let Some(stored) = self.read::<StoredTrust>("trust.json")? else {
+            bail!("trust.json is missing; next: enrol again")
+        };
         Ok(TrustDocument::pin(&stored.envelope, stored.root, stored.root.fingerprint())?)
     }
 
@@ -144,7 +152,11 @@ impl StateDir {
     ///
     /// # Errors
     /// Not signed by the root in force, not higher, or the disk refused.
-    pub fn succeed_trust(&self, current: &TrustDocument, envelope: &Envelope) -> anyhow::Result<TrustDocument> {
+    pub fn succeed_trust(
+        &self,
+        current: &TrustDocument,
+        envelope: &Envelope,
+    ) -> anyhow::Result<TrustDocument> {
         let next = current.succeed(envelope)?;
         self.write("trust.json", &StoredTrust { root: next.root, envelope: envelope.clone() })?;
         Ok(next)

@@ -5,15 +5,16 @@
 
 pub mod activate;
 pub mod cage;
-pub mod cli;
 pub mod clock;
 pub mod commit;
 pub mod config;
 pub mod confirm;
-pub mod daemon;
 pub mod diff;
+pub mod durable;
+pub mod enroll;
 pub mod evaluate;
 pub mod facts;
+pub mod host;
 pub mod identity;
 pub mod link;
 pub mod mask;

@@ -11,8 +11,8 @@ use aright_shared::id::TaskId;
 use aright_shared::task::TaskReport;
 use aright_shared::time::{Clock, Millis, WallClock};
 use aright_shared::wire::{
-    CheckIn, EnrollReply, EnrollRequest, MAX_WAIT_S, Orders, RenewReply, RenewRequest, Report, ReportReply, Running,
-    TimeReply, TimeRequest,
+    CheckIn, EnrollReply, EnrollRequest, MAX_WAIT_S, Orders, RenewReply, RenewRequest, Report, ReportReply,
+    Running, TimeReply, TimeRequest,
 };
 
 use crate::clock::Exchange;
@@ -49,10 +49,16 @@ impl Link {
     ///
     /// # Errors
     /// Certificate and key do not belong together.
-    pub fn new(url: &str, authority: Digest, floor: &Floor, identity: Option<ClientIdentity>) -> anyhow::Result<Self> {
+    pub fn new(
+        url: &str,
+        authority: Digest,
+        floor: &Floor,
+        identity: Option<ClientIdentity>,
+    ) -> anyhow::Result<Self> {
         let floor = floor.clone();
         let pinned = Pinned { authority, not_before: Box::new(move || floor.known()) };
-        let client = Client::new(url, tls_config(pinned, identity)?, TIMEOUT).with_context(|| format!("controller {url}"))?;
+        let client = Client::new(url, tls_config(pinned, identity)?, TIMEOUT)
+            .with_context(|| format!("controller {url}"))?;
         Ok(Self { client })
     }
 

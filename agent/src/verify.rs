@@ -79,8 +79,10 @@ impl Verifier<'_> {
     /// # Errors
     /// `bad_signature` where a byte changed, `not_approved` where another key signed.
     pub fn signed<'d>(&self, delivery: &'d Delivery) -> Result<Signed<'d>, Refused> {
-        let order: TaskOrder =
-            delivery.order.open(TASK, &[self.task_key], 1).map_err(|error| refusal_of(&error, "task envelope"))?;
+        let order: TaskOrder = delivery
+            .order
+            .open(TASK, &[self.task_key], 1)
+            .map_err(|error| refusal_of(&error, "task envelope"))?;
         if order.task != delivery.task {
             return refuse(
                 Refusal::BadSignature,
@@ -105,8 +107,9 @@ impl Verifier<'_> {
             );
         }
         let source = self.believed(&order, delivery, digest)?;
-        let script = Script::parse_canonical(bytes)
-            .or_else(|error| refuse(Refusal::Unsupported, format!("this agent cannot read the script: {error}")))?;
+        let script = Script::parse_canonical(bytes).or_else(|error| {
+            refuse(Refusal::Unsupported, format!("this agent cannot read the script: {error}"))
+        })?;
         check_params(&order, &script)?;
         self.check_validity(&order)?;
         if seen(&order.nonce) {
@@ -129,7 +132,9 @@ impl Verifier<'_> {
             }
             return refuse(
                 Refusal::NotApproved,
-                format!("script {digest} is not of the library that this agent carries, and comes without an approval"),
+                format!(
+                    "script {digest} is not of the library that this agent carries, and comes without an approval"
+                ),
             );
         };
         if envelope.digest().ok() != order.approval {
@@ -138,7 +143,10 @@ impl Verifier<'_> {
         if self.trust.expires < self.now {
             return refuse(
                 Refusal::NotApproved,
-                format!("the trust document expired at {}; next: sign a new one with the root key", self.trust.expires),
+                format!(
+                    "the trust document expired at {}; next: sign a new one with the root key",
+                    self.trust.expires
+                ),
             );
         }
         let approval = self.trust.approval(envelope).map_err(|error| refusal_of(&error, "approval"))?;
@@ -182,9 +190,14 @@ impl Verifier<'_> {
 
     fn allowed_here(&self, order: &TaskOrder, script: &Script) -> Result<(), Refused> {
         if self.config.mode == Mode::Evaluate && order.kind != TaskKind::Preview {
-            return refuse(Refusal::Disabled, "agent.toml says mode = \"evaluate\": this host never runs scripts");
+            return refuse(
+                Refusal::Disabled,
+                "agent.toml says mode = \"evaluate\": this host never runs scripts",
+            );
         }
-        if let Some(target) = order.targets.iter().find(|target| self.config.deny.controls.contains(&target.spot.control)) {
+        if let Some(target) =
+            order.targets.iter().find(|target| self.config.deny.controls.contains(&target.spot.control))
+        {
             return refuse(Refusal::Denied, format!("agent.toml denies control {}", target.spot.control));
         }
         if script.confinement == Confine::Host && !self.config.allow_host {
@@ -201,7 +214,10 @@ impl Verifier<'_> {
 fn check_params(order: &TaskOrder, script: &Script) -> Result<(), Refused> {
     for (name, param) in &script.params {
         let Some(value) = order.params.get(name) else {
-            return refuse(Refusal::BadParameter, format!("{name} has no value; its pattern is {:?}", param.pattern));
+            return refuse(
+                Refusal::BadParameter,
+                format!("{name} has no value; its pattern is {:?}", param.pattern),
+            );
         };
         if !param.accepts(script.interpreter, value) {
             return refuse(
@@ -211,7 +227,9 @@ fn check_params(order: &TaskOrder, script: &Script) -> Result<(), Refused> {
         }
     }
     match order.params.keys().find(|name| !script.params.contains_key(*name)) {
-        Some(name) => refuse(Refusal::BadParameter, format!("{:?} is not a parameter of the script", clip(name))),
+        Some(name) => {
+            refuse(Refusal::BadParameter, format!("{:?} is not a parameter of the script", clip(name)))
+        }
         None => Ok(()),
     }
 }

@@ -3,5 +3,8 @@
 use std::fs;
 
 pub fn machine_sources() -> Vec<Vec<u8>> {
-    ["/etc/machine-id", "/sys/class/dmi/id/product_uuid"].iter().filter_map(|path| fs::read(path).ok()).collect()
+    ["/etc/machine-id", "/sys/class/dmi/id/product_uuid"]
+        .iter()
+        .filter_map(|path| fs::read(path).ok())
+        .collect()
 }

@@ -14,7 +14,9 @@ pub const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Looked up anew at each call; cheap.
 pub fn facts(confinement: String) -> Facts {
-    let seen = System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram()));
+    let seen = System::new_with_specifics(
+        RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram()),
+    );
     Facts {
         hostname: hostname(),
         os: System::long_os_version().unwrap_or_else(|| "unknown".into()),
