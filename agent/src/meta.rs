@@ -133,7 +133,7 @@ fn kind(fd: &OwnedFd, stat: &FileStat) -> io::Result<Kind> {
 }
 
 /// Reads every attribute but `trusted.*`; none where the file system knows none.
-fn xattrs(fd: &OwnedFd) -> io::Result<Xattrs> {
+pub fn xattrs(fd: &OwnedFd) -> io::Result<Xattrs> {
     let path = proc_path(fd.as_fd());
     let names = match read_all(|buffer| rustix::fs::listxattr(&path, buffer)) {
         Ok(names) => names,

@@ -16,7 +16,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use super::change::{Change, ChangeSet};
 use super::declared::{Declared, IGNORED};
 use crate::cage::channel::{By, WritableFolder};
-use crate::meta::{Bytes, Kind, Meta, proc_path};
+use crate::meta::{Bytes, Kind, Meta, open_path, proc_path};
 
 /// Deepest folder, counted from where the stage is writable.
 const MAX_DEPTH: usize = 64;
@@ -118,7 +118,7 @@ impl Comparison<'_> {
             return Ok(None);
         }
         let written = beneath(parent.fd.as_fd(), Path::new(name))?;
-        if by == By::Copy && self.was_not_copied(&path, written.is_some())? {
+        if by == By::Copy && self.was_not_copied(&path, name, written.is_some())? {
             return Ok(None);
         }
         let stat = written.as_ref().map(fstat).transpose()?;
@@ -181,15 +181,22 @@ impl Comparison<'_> {
     }
 
     /// What a copy leaves out: FIFOs, sockets, devices, and what is mounted there.
-    fn was_not_copied(&self, path: &Path, is_there: bool) -> io::Result<bool> {
-        let Some(on_host) = beneath(self.host.as_fd(), path)? else { return Ok(false) };
-        let stat = fstat(&on_host)?;
-        let ordinary =
-            [SFlag::S_IFREG, SFlag::S_IFDIR, SFlag::S_IFLNK].into_iter().any(|kind| is(&stat, kind));
-        let parent = beneath(self.host.as_fd(), path.parent().unwrap_or(path))?;
-        let mounted =
-            parent.map(|fd| fstat(&fd)).transpose()?.is_some_and(|parent| parent.st_dev != stat.st_dev);
-        Ok(mounted || (!ordinary && !is_there))
+    fn was_not_copied(&self, path: &Path, name: &OsStr, is_there: bool) -> io::Result<bool> {
+        let Some(parent) = beneath(self.host.as_fd(), path.parent().unwrap_or(path))? else {
+            return Ok(false);
+        };
+        // Not by device number: in an overlay a file's differs from its folder's.
+        match open_path(&parent, name) {
+            Ok(fd) => {
+                let stat = fstat(&fd)?;
+                let copied =
+                    [SFlag::S_IFREG, SFlag::S_IFDIR, SFlag::S_IFLNK].into_iter().any(|kind| is(&stat, kind));
+                Ok(!copied && !is_there)
+            }
+            Err(Errno::EXDEV) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// Its children are then not, or not all, in the upper layer: never expanded, always too much.

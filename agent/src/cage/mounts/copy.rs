@@ -3,25 +3,30 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 
-use crate::meta::{Meta, set_xattrs};
+use crate::meta::{open_path, set_xattrs, xattrs};
 
-/// Fills the empty folder `to`. What is mounted below `from` stays an empty place to mount on; FIFOs, sockets
+/// Fills the empty folder `to`. What is mounted below `from` becomes an empty place to mount on; FIFOs, sockets
 /// and devices are left out.
 pub fn tree(from: &Path, to: &Path) -> io::Result<()> {
-    let device = fs::symlink_metadata(from)?.dev();
     let mut folders = vec![(from.to_owned(), to.to_owned())];
     let mut done = Vec::new();
     while let Some((from, to)) = folders.pop() {
+        let folder = open(&from, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         for entry in fs::read_dir(&from)? {
-            let (from, to) = (entry?.path(), to.clone());
-            if let Some(inner) = one(&from, &to, device)? {
-                folders.push(inner);
+            let name = entry?.file_name();
+            let (from, to) = (from.join(&name), to.join(&name));
+            // Not by device number: in an overlay a file's differs from its folder's.
+            let mounted = matches!(open_path(&folder, &name), Err(Errno::EXDEV));
+            match one(&from, &to, mounted)? {
+                Made::Folder if !mounted => folders.push((from, to)),
+                Made::Folder | Made::Other => {}
             }
         }
         done.push((from, to));
@@ -30,24 +35,30 @@ pub fn tree(from: &Path, to: &Path) -> io::Result<()> {
     done.iter().rev().try_for_each(|(from, to)| attributes(from, to))
 }
 
-/// Copies one entry into the folder `to`; a folder is made and returned.
-fn one(from: &Path, to: &Path, device: u64) -> io::Result<Option<(PathBuf, PathBuf)>> {
-    let to = to.join(from.file_name().unwrap_or_default());
-    let stat = fs::symlink_metadata(from)?;
-    let kind = stat.file_type();
+enum Made {
+    Folder,
+    Other,
+}
+
+fn one(from: &Path, to: &Path, mounted: bool) -> io::Result<Made> {
+    let kind = fs::symlink_metadata(from)?.file_type();
     if kind.is_dir() {
-        fs::create_dir(&to)?;
-        return Ok((stat.dev() == device).then(|| (from.to_owned(), to)));
+        fs::create_dir(to)?;
+        return Ok(Made::Folder);
+    }
+    if mounted {
+        File::create_new(to)?;
+        return Ok(Made::Other);
     }
     if kind.is_file() {
-        io::copy(&mut File::open(from)?, &mut File::create_new(&to)?)?;
+        io::copy(&mut File::open(from)?, &mut File::create_new(to)?)?;
     } else if kind.is_symlink() {
-        symlink(fs::read_link(from)?, &to)?;
+        symlink(fs::read_link(from)?, to)?;
     } else {
-        return Ok(None);
+        return Ok(Made::Other);
     }
-    attributes(from, &to)?;
-    Ok(None)
+    attributes(from, to)?;
+    Ok(Made::Other)
 }
 
 /// Owner, mode, attributes, times: in the order in which none undoes another.
@@ -58,7 +69,7 @@ fn attributes(from: &Path, to: &Path) -> io::Result<()> {
         fs::set_permissions(to, PermissionsExt::from_mode(stat.mode() & 0o7777))?;
     }
     let path = |path: &Path| open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty());
-    set_xattrs(&path(to)?, &Meta::of(&path(from)?)?.xattrs)?;
+    set_xattrs(&path(to)?, &xattrs(&path(from)?)?)?;
     let times =
         (TimeSpec::new(stat.atime(), stat.atime_nsec()), TimeSpec::new(stat.mtime(), stat.mtime_nsec()));
     Ok(utimensat(nix::fcntl::AT_FDCWD, to, &times.0, &times.1, UtimensatFlags::NoFollowSymlink)?)
