@@ -1,1 +1,36 @@
+//! Testbeds for the claims: real Debian hosts, a network of their own, the real binaries.
+//!
+//! A [`Lab`] is a set of namespaces that holds everything a test starts; nothing of it outlives the test,
+//! however the test ends, and nothing of this machine changes. In it run [`Host`]s (booted with systemd)
+//! and [`Chamber`]s (a root entered by chroot), a [`Controller`] and its [`Cli`], and [`Agent`]s. Judges
+//! are outside: [`ssg`] (OpenSCAP), [`tree`] (a listing of everything), and the hosts' own programs.
 
+mod agent;
+mod binaries;
+mod cgroup;
+mod chamber;
+mod cli;
+mod controller;
+mod debian;
+mod host;
+mod lab;
+mod network;
+mod place;
+mod process;
+pub mod skip;
+pub mod ssg;
+pub mod tree;
+mod wait;
+
+pub use agent::{Agent, Clock};
+pub use binaries::{binary, workspace};
+pub use chamber::Chamber;
+pub use cli::Cli;
+pub use controller::Controller;
+pub use debian::{cache, debian_12};
+pub use host::Host;
+pub use lab::Lab;
+pub use network::{CONTROLLER, connect};
+pub use place::Place;
+pub use process::{Running, success};
+pub use wait::until;

@@ -1,0 +1,151 @@
+//! An agent on a host or in a chamber, with its clock right or wrong.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use anyhow::{Context as _, ensure};
+
+use crate::binaries::binary;
+use crate::cli::EnrollKey;
+use crate::place::Place;
+use crate::process::Running;
+
+const PROGRAM: &str = "/usr/bin/aright-agent";
+const SETTINGS: &str = "/etc/aright/agent.toml";
+const FAKETIME: &str = "/usr/lib/faketime.so.1";
+
+/// What the agent believes the time to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    #[default]
+    Right,
+    /// As libfaketime writes it: `-10m`, `+2y`, `@1970-01-01 00:00:00`.
+    Wrong(String),
+}
+
+pub struct Agent<'a, P: Place> {
+    place: &'a P,
+    clock: Clock,
+    log: PathBuf,
+    running: Option<Running>,
+}
+
+impl<'a, P: Place> Agent<'a, P> {
+    /// Copies the program in. `log` is a file of the test's own.
+    ///
+    /// # Errors
+    /// Names the file.
+    pub fn install(place: &'a P, log: PathBuf) -> anyhow::Result<Self> {
+        place.install(&binary("aright-agent")?, PROGRAM)?;
+        Ok(Self { place, clock: Clock::Right, log, running: None })
+    }
+
+    /// From its next start on.
+    ///
+    /// # Errors
+    /// libfaketime is not there.
+    pub fn set_clock(&mut self, clock: Clock) -> anyhow::Result<()> {
+        if clock != Clock::Right {
+            self.place.install(&faketime()?, FAKETIME)?;
+        }
+        self.clock = clock;
+        Ok(())
+    }
+
+    /// Adds lines to its settings file.
+    ///
+    /// # Errors
+    /// Names the file.
+    pub fn set(&self, lines: &str) -> anyhow::Result<()> {
+        let before = self.place.read(SETTINGS).unwrap_or_default();
+        self.place.write(SETTINGS, &format!("{before}{lines}\n"))
+    }
+
+    /// # Errors
+    /// Its words.
+    pub fn enroll(&self, controller_url: &str, key: &EnrollKey) -> anyhow::Result<()> {
+        let output = self.output(&[
+            "enroll",
+            "--controller",
+            controller_url,
+            "--key",
+            &key.secret,
+            "--ca-fingerprint",
+            &key.authority,
+            "--trust-fingerprint",
+            &key.trust,
+        ])?;
+        ensure!(output.status.success(), "enrolment: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    /// The service loop.
+    ///
+    /// # Errors
+    /// It ends at once; with its words.
+    pub fn start(&mut self) -> anyhow::Result<()> {
+        let mut command = self.command();
+        command.arg("run");
+        self.running = Some(Running::start("aright-agent", command, &self.log)?);
+        Ok(())
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Errors
+    /// It was not running.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.running.take().context("the agent is not running")?.kill()
+    }
+
+    /// # Errors
+    /// It was not running, or does not end.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        self.running.take().context("the agent is not running")?.stop().map(drop)
+    }
+
+    /// # Errors
+    /// It is not running.
+    pub fn running(&mut self) -> anyhow::Result<&mut Running> {
+        self.running.as_mut().context("the agent is not running")
+    }
+
+    /// Another command of the agent's, such as `status`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn output(&self, args: &[&str]) -> anyhow::Result<Output> {
+        Ok(self.command().args(args).output()?)
+    }
+
+    /// Everything the service said, over all its lives.
+    #[must_use]
+    pub fn log(&self) -> String {
+        crate::process::words(&self.log)
+    }
+
+    fn command(&self) -> Command {
+        match &self.clock {
+            Clock::Right => self.place.command(PROGRAM),
+            Clock::Wrong(time) => {
+                let mut command = self.place.command("env");
+                command.args([
+                    &format!("LD_PRELOAD={FAKETIME}"),
+                    &format!("FAKETIME={time}"),
+                    "FAKETIME_DONT_FAKE_MONOTONIC=1",
+                    PROGRAM,
+                ]);
+                command
+            }
+        }
+    }
+}
+
+/// Debian's package, wherever its architecture puts it.
+fn faketime() -> anyhow::Result<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib")?.flatten();
+    folders
+        .map(|folder| folder.path().join("faketime/libfaketime.so.1"))
+        .find(|library| library.is_file())
+        .context("libfaketime is not installed; next: apt-get install faketime")
+}

@@ -1,0 +1,148 @@
+//! A controller in the lab, with its own data, on ports that stay the same over restarts.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use crate::binaries::binary;
+use crate::lab::Lab;
+use crate::network::CONTROLLER;
+use crate::place::Place as _;
+use crate::process::Running;
+use crate::wait::until;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Controller {
+    running: Option<Running>,
+    addresses: Addresses,
+    options: Vec<String>,
+    lab: Lab,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+struct Addresses {
+    agents: SocketAddr,
+    operators: SocketAddr,
+}
+
+impl Controller {
+    /// A fresh one, in `--dev`.
+    ///
+    /// # Errors
+    /// It does not become ready; with its words.
+    pub fn start(lab: &Lab) -> anyhow::Result<Self> {
+        Self::start_with(lab, &[])
+    }
+
+    /// With further options of `serve`.
+    ///
+    /// # Errors
+    /// It does not become ready; with its words.
+    pub fn start_with(lab: &Lab, options: &[&str]) -> anyhow::Result<Self> {
+        let any = SocketAddr::from((CONTROLLER, 0));
+        let mut controller = Self {
+            running: None,
+            addresses: Addresses { agents: any, operators: any },
+            options: options.iter().map(|&option| option.to_owned()).collect(),
+            lab: lab.clone(),
+        };
+        controller.start_again()?;
+        Ok(controller)
+    }
+
+    /// Starts it on the data it left, after [`Self::kill`] or [`Self::stop`].
+    ///
+    /// # Errors
+    /// It does not become ready; with its words.
+    pub fn start_again(&mut self) -> anyhow::Result<()> {
+        let ready = self.data().join("run/addresses.json");
+        let _ = fs::remove_file(&ready);
+        let mut serve = self.lab.command(&binary("aright-controller")?.to_string_lossy());
+        serve.args(["serve", "--dev", "--data"]).arg(self.data());
+        serve.args(["--agents", &self.addresses.agents.to_string()]);
+        serve.args(["--operators", &self.addresses.operators.to_string()]).args(&self.options);
+        let mut running = Running::start("aright-controller", serve, &self.log_file())?;
+        self.addresses = until("the controller's addresses", PATIENCE, || {
+            running.check()?;
+            Ok(fs::read(&ready).ok().and_then(|text| serde_json::from_slice(&text).ok()))
+        })?;
+        self.running = Some(running);
+        Ok(())
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Errors
+    /// It was not running.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.running.take().context("the controller is not running")?.kill()
+    }
+
+    /// # Errors
+    /// It was not running, or does not end.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        self.running.take().context("the controller is not running")?.stop().map(drop)
+    }
+
+    /// # Errors
+    /// It is not running.
+    pub fn running(&mut self) -> anyhow::Result<&mut Running> {
+        self.running.as_mut().context("the controller is not running")
+    }
+
+    #[must_use]
+    pub fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    /// Its data folder, which the test may look into and spoil.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.lab.folder().join("controller")
+    }
+
+    #[must_use]
+    pub fn agents_url(&self) -> String {
+        format!("https://{}", self.addresses.agents)
+    }
+
+    #[must_use]
+    pub fn operators_url(&self) -> String {
+        format!("https://{}", self.addresses.operators)
+    }
+
+    #[must_use]
+    pub fn agents_address(&self) -> SocketAddr {
+        self.addresses.agents
+    }
+
+    #[must_use]
+    pub fn operators_address(&self) -> SocketAddr {
+        self.addresses.operators
+    }
+
+    /// What it said, over all its lives.
+    #[must_use]
+    pub fn log(&self) -> String {
+        crate::process::words(&self.log_file())
+    }
+
+    /// What stood behind a label that it printed at its first start, such as `password`.
+    ///
+    /// # Errors
+    /// It did not print that.
+    pub fn printed(&self, label: &str) -> anyhow::Result<String> {
+        let log = self.log();
+        let line = log.lines().find_map(|line| line.trim().strip_prefix(label)?.strip_prefix(' '));
+        Ok(line.with_context(|| format!("the controller printed no {label:?}:\n{log}"))?.trim().to_owned())
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.lab.folder().join("controller.log")
+    }
+}

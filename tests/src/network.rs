@@ -1,0 +1,69 @@
+//! The lab's network: one bridge, the controller's address on it, a cable to each host.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use nix::sched::{CloneFlags, setns};
+use nix::unistd::Pid;
+
+use crate::lab::{Lab, enter};
+use crate::process::success;
+
+/// Where controllers listen.
+pub const CONTROLLER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
+
+/// The address of the nth host.
+pub(crate) fn address(number: u8) -> Ipv4Addr {
+    let [a, b, c, _] = CONTROLLER.octets();
+    Ipv4Addr::new(a, b, c, 10 + number)
+}
+
+pub(crate) fn bridge(lab: &Lab) -> anyhow::Result<()> {
+    ip(lab, &["link", "add", "lan", "type", "bridge"])?;
+    ip(lab, &["address", "add", &format!("{CONTROLLER}/24"), "dev", "lan"])?;
+    ip(lab, &["link", "set", "lan", "up"])
+}
+
+/// Plugs the nth host in: `cable-N` on the bridge, `host0` in the host.
+pub(crate) fn plug(lab: &Lab, number: u8, host: Pid) -> anyhow::Result<()> {
+    let cable = cable(number);
+    let peer = host.to_string();
+    ip(lab, &["link", "add", &cable, "type", "veth", "peer", "name", "host0", "netns", &peer])?;
+    ip(lab, &["link", "set", &cable, "master", "lan", "up"])?;
+    let inside = |args: &[&str]| success(enter(host, &["-n"], "ip").args(args)).map(drop);
+    inside(&["address", "add", &format!("{}/24", address(number)), "dev", "host0"])?;
+    inside(&["link", "set", "host0", "up"])?;
+    inside(&["route", "add", "default", "via", &CONTROLLER.to_string()])
+}
+
+/// Pulls the nth host's cable, or puts it back.
+pub(crate) fn link(lab: &Lab, number: u8, state: &str) -> anyhow::Result<()> {
+    ip(lab, &["link", "set", &cable(number), state])
+}
+
+/// A connection out of the lab's network, for the test itself.
+///
+/// # Errors
+/// Nobody listens there, or not within five seconds.
+pub fn connect(lab: &Lab, address: SocketAddr) -> anyhow::Result<TcpStream> {
+    inside(lab, move || Ok(TcpStream::connect_timeout(&address, Duration::from_secs(5))?))
+}
+
+/// Runs something of the test's own in the lab's network, on a thread made for it.
+fn inside<T: Send>(lab: &Lab, work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+    let network = std::fs::File::open(format!("/proc/{}/ns/net", lab.init()))?;
+    let enter_and_work = || {
+        setns(&network, CloneFlags::CLONE_NEWNET)?;
+        work()
+    };
+    std::thread::scope(|scope| scope.spawn(enter_and_work).join()).ok().context("the thread panicked")?
+}
+
+fn cable(number: u8) -> String {
+    format!("cable-{number}")
+}
+
+fn ip(lab: &Lab, args: &[&str]) -> anyhow::Result<()> {
+    success(lab.network("ip").args(args)).map(drop)
+}

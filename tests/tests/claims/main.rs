@@ -1,0 +1,4 @@
+//! The claims: one test binary, a module each, run alone by
+//! `cargo nextest run -p aright-tests -E 'test(/^NAME::/)'`.
+
+mod testbeds;
