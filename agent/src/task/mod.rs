@@ -45,8 +45,8 @@ pub fn execute(
 ) -> Result<TaskReport, JournalError> {
     let run = Run::new(task, host, spool, contact, journal, cancel);
     match task.order.kind {
-        TaskKind::Run | TaskKind::Preview => run.to_its_end(in_order),
-        TaskKind::Undo => run.to_its_end(undo),
+        TaskKind::Run | TaskKind::Preview => run.end_of(in_order),
+        TaskKind::Undo => run.end_of(undo),
     }
 }
 

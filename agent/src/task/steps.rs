@@ -81,7 +81,7 @@ impl<'a> Run<'a> {
     }
 
     /// Takes the order's steps and makes the report of whatever came of them.
-    pub fn to_its_end(
+    pub fn end_of(
         mut self,
         order: fn(&mut Run<'a>) -> Result<(), Stop>,
     ) -> Result<TaskReport, JournalError> {
