@@ -2,6 +2,7 @@
 
 pub mod fail;
 pub mod goal;
+pub mod here;
 pub mod host;
 pub mod journal;
 pub mod nonces;
@@ -45,8 +46,8 @@ pub fn execute(
 ) -> Result<TaskReport, JournalError> {
     let run = Run::new(task, host, spool, contact, journal, cancel);
     match task.order.kind {
-        TaskKind::Run | TaskKind::Preview => run.end_of(in_order),
-        TaskKind::Undo => run.end_of(undo),
+        TaskKind::Run | TaskKind::Preview => run.obey(in_order),
+        TaskKind::Undo => run.obey(undo),
     }
 }
 

@@ -81,10 +81,7 @@ impl<'a> Run<'a> {
     }
 
     /// Takes the order's steps and makes the report of whatever came of them.
-    pub fn end_of(
-        mut self,
-        order: fn(&mut Run<'a>) -> Result<(), Stop>,
-    ) -> Result<TaskReport, JournalError> {
+    pub fn obey(mut self, order: fn(&mut Run<'a>) -> Result<(), Stop>) -> Result<TaskReport, JournalError> {
         // A resumed task was reported as running before.
         if !self.journal.has(Step::Running) {
             self.journal.take(Step::Running)?;

@@ -1,0 +1,213 @@
+//! This machine as the [`Host`] of a task: the stage, the evaluator, the settings of its owner.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aright_shared::content::script::Script;
+use aright_shared::posture::{Spot, Verdict};
+use aright_shared::task::{Confinement, Overreach, ScriptResult, Target};
+
+use super::host::{Cancel, Compared, Host, Ran, Refused, Sight, Standing};
+use crate::activate::Live;
+use crate::commit::Tree;
+use crate::confirm::Health;
+use crate::stage::host::{NEVER_READ, matcher};
+use crate::stage::{self, Change, ScriptRun, Stage, StageSpec};
+
+/// What a task asks of evaluation.
+pub trait Evaluator: Send + Sync {
+    /// Each target on the live host.
+    fn live(&self, targets: &[Target]) -> Vec<Sight>;
+    /// Each target in a stage, of which only the root is known; what `script` activates, and what is
+    /// covered from it, is pending.
+    fn staged(&self, root: BorrowedFd<'_>, script: &Script, targets: &[Target]) -> Vec<Sight>;
+    /// Every control that applies, by its own expected value.
+    fn verdicts(&self) -> BTreeMap<Spot, Verdict>;
+    /// # Errors
+    /// The guard that does not hold, in its own words.
+    fn guard(&self, script: &Script) -> Result<(), String>;
+    /// The value that files give a kernel parameter.
+    fn persisted(&self, parameter: &str) -> Option<String>;
+}
+
+/// What the owner of this host and the agent's installation say.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Files, or folders with all below them, that no task may change.
+    pub denied: Vec<PathBuf>,
+    /// Never-read patterns beside the built-in ones.
+    pub never_read: Vec<String>,
+    /// The agent's own files, covered in every stage.
+    pub state: Vec<PathBuf>,
+    /// The agent's program, which is its launcher too.
+    pub launcher: PathBuf,
+    /// A name that can be looked up where all is well: the controller's.
+    pub name: Option<String>,
+}
+
+pub struct Here {
+    tree: Tree,
+    live: Live,
+    evaluator: Arc<dyn Evaluator>,
+    settings: Settings,
+    secrets: Vec<globset::GlobMatcher>,
+}
+
+impl Here {
+    /// # Errors
+    /// The root cannot be opened.
+    pub fn new(evaluator: Arc<dyn Evaluator>, settings: Settings) -> io::Result<Self> {
+        let patterns = NEVER_READ.iter().copied().chain(settings.never_read.iter().map(String::as_str));
+        let secrets = patterns.filter_map(|pattern| matcher(Path::new(pattern))).collect();
+        Ok(Self { tree: Tree::open(Path::new("/"))?, live: Live::here(), evaluator, settings, secrets })
+    }
+
+    fn spec(&self, script: &Script) -> StageSpec {
+        StageSpec {
+            touches: script.touches.clone(),
+            reads: script.reads.clone(),
+            network: script.network,
+            limits: script.limits.clone(),
+            never_read: self.settings.never_read.clone(),
+            state: self.settings.state.clone(),
+            launcher: self.settings.launcher.clone(),
+        }
+    }
+}
+
+impl Host for Here {
+    fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    fn live(&self) -> &Live {
+        &self.live
+    }
+
+    fn look(&self, targets: &[Target]) -> Vec<Sight> {
+        self.evaluator.live(targets)
+    }
+
+    fn verdicts(&self) -> BTreeMap<Spot, Verdict> {
+        self.evaluator.verdicts()
+    }
+
+    fn guard(&self, script: &Script) -> Result<(), String> {
+        self.evaluator.guard(script)
+    }
+
+    fn denies(&self, path: &Path) -> bool {
+        self.settings.denied.iter().any(|denied| path.starts_with(denied))
+    }
+
+    fn is_secret(&self, path: &Path) -> bool {
+        // A pattern for a folder holds for all in it.
+        self.secrets.iter().any(|secret| path.ancestors().any(|part| secret.is_match(part)))
+    }
+
+    fn persisted(&self, parameter: &str) -> Option<String> {
+        self.evaluator.persisted(parameter)
+    }
+
+    fn health(&self) -> Health {
+        Health::look(Path::new("/"), self.settings.name.as_deref())
+    }
+
+    fn stage(
+        &self,
+        script: &Script,
+        params: &BTreeMap<String, String>,
+    ) -> Result<Box<dyn Standing>, Refused> {
+        let stage = Stage::open(&self.spec(script))
+            .map_err(|error| Refused { reason: error.refusal(), detail: chain(&error) })?;
+        let run = ScriptRun {
+            interpreter: script.interpreter,
+            body: script.body.clone(),
+            params: params.clone(),
+            timeout: Duration::from_secs(script.timeout_s.into()),
+        };
+        Ok(Box::new(StandingHere {
+            stage,
+            run,
+            judge: Judge { evaluator: self.evaluator.clone(), script: script.clone() },
+        }))
+    }
+}
+
+/// An error with its causes, in one sentence.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// Who looks at the stage once it is frozen.
+struct Judge {
+    evaluator: Arc<dyn Evaluator>,
+    script: Script,
+}
+
+struct StandingHere {
+    stage: Stage,
+    run: ScriptRun,
+    judge: Judge,
+}
+
+impl Standing for StandingHere {
+    fn confinement(&self) -> Confinement {
+        self.stage.confinement()
+    }
+
+    fn run(self: Box<Self>, cancel: &Cancel) -> Result<Box<dyn Ran>, String> {
+        let end = self.stage.cancel();
+        cancel.on_cancel(move || end.cancel());
+        let ran = self.stage.run(&self.run).map_err(|error| chain(&error))?;
+        Ok(Box::new(RanHere { ran, judge: self.judge }))
+    }
+}
+
+struct RanHere {
+    ran: stage::Ran,
+    judge: Judge,
+}
+
+impl Ran for RanHere {
+    fn script(&self) -> &ScriptResult {
+        &self.ran.script
+    }
+
+    fn was_cancelled(&self) -> bool {
+        self.ran.cancelled
+    }
+
+    fn compare(self: Box<Self>) -> io::Result<Box<dyn Compared>> {
+        Ok(Box::new(ComparedHere { compared: self.ran.compare()?, judge: self.judge }))
+    }
+}
+
+struct ComparedHere {
+    compared: stage::Compared,
+    judge: Judge,
+}
+
+impl Compared for ComparedHere {
+    fn changes(&self) -> &[Change] {
+        &self.compared.changes.changes
+    }
+
+    fn overreach(&self) -> &[Overreach] {
+        &self.compared.overreach
+    }
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        self.compared.open(path)
+    }
+
+    fn look(&self, targets: &[Target]) -> Vec<Sight> {
+        self.judge.evaluator.staged(self.compared.root(), &self.judge.script, targets)
+    }
+}

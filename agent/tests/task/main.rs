@@ -1,0 +1,173 @@
+//! Whole tasks on a throwaway view of this machine: real stage, real commit, a stand-in for the evaluator
+//! that looks for one line in one file.
+
+#[path = "../stage/world.rs"]
+#[expect(dead_code, reason = "shared with the tests of the stage")]
+mod world;
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aright_agent::confirm::Contact;
+use aright_agent::task::here::{Evaluator, Here, Settings};
+use aright_agent::task::host::{Cancel, Sight};
+use aright_agent::task::spool::Spool;
+use aright_agent::task::{Task, execute};
+use aright_shared::content::script::Script;
+use aright_shared::digest::Digest;
+use aright_shared::envelope::{Envelope, TASK};
+use aright_shared::id::{AssetId, TaskId};
+use aright_shared::outcome::{HostChange, Outcome, Refusal};
+use aright_shared::posture::{Reading, Spot, Value, Verdict};
+use aright_shared::task::{Delivery, Judged, Target, TaskKind, TaskOrder, TaskReport};
+use aright_shared::time::{Millis, WallClock};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use world::on_host;
+
+/// Passes when login.defs has `UMASK 077`.
+struct Umask;
+
+fn umask(root: BorrowedFd<'_>) -> Sight {
+    let mut text = String::new();
+    let file = openat(root, "etc/login.defs", OFlag::O_RDONLY, Mode::empty()).expect("opens");
+    std::fs::File::from(file).read_to_string(&mut text).expect("reads");
+    let seen = text.lines().find_map(|line| line.strip_prefix("UMASK")).unwrap_or_default().trim().to_owned();
+    let verdict = if seen == "077" { Verdict::Pass } else { Verdict::Fail };
+    Sight::Seen(Judged { verdict, reading: Reading::Value(Value::Text(seen)) })
+}
+
+fn live() -> Sight {
+    use std::os::fd::AsFd as _;
+    umask(std::fs::File::open("/").expect("root").as_fd())
+}
+
+impl Evaluator for Umask {
+    fn live(&self, targets: &[Target]) -> Vec<Sight> {
+        targets.iter().map(|_| live()).collect()
+    }
+    fn staged(&self, root: BorrowedFd<'_>, _: &Script, targets: &[Target]) -> Vec<Sight> {
+        targets.iter().map(|_| umask(root)).collect()
+    }
+    fn verdicts(&self) -> BTreeMap<Spot, Verdict> {
+        BTreeMap::new()
+    }
+    fn guard(&self, _: &Script) -> Result<(), String> {
+        Ok(())
+    }
+    fn persisted(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+struct Reached;
+
+impl Contact for Reached {
+    fn reach(&self, _: Duration) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+fn script(touches: &[&str], body: &str) -> Script {
+    serde_json::from_value(serde_json::json!({
+        "aright": 1, "kind": "script", "key": "umask", "origin": "library", "title": "Test", "risk": "safe",
+        "interpreter": "sh", "touches": touches, "timeout_s": 20, "body": body,
+    }))
+    .expect("a script")
+}
+
+fn order(kind: TaskKind, undo_of: Option<TaskId>) -> TaskOrder {
+    let key = |text: &str| text.parse().expect("a key");
+    let target = Target {
+        spot: Spot { control: key("umask"), technology: key("debian-12"), instance: "default".into() },
+        expect: serde_json::from_value(serde_json::json!({"operator": "eq", "value": "077"}))
+            .expect("expects"),
+    };
+    TaskOrder {
+        task: TaskId::new(),
+        run: None,
+        asset: AssetId::new(),
+        kind,
+        script: Digest::of(b""),
+        approval: None,
+        params: BTreeMap::new(),
+        targets: if undo_of.is_none() { vec![target] } else { Vec::new() },
+        undo_of,
+        not_before: Millis(0),
+        not_after: Millis(i64::MAX),
+        nonce: "n".into(),
+        confirm_s: 5,
+        clock_limit_ms: 30_000,
+    }
+}
+
+/// Executes an order on this thread's root; state lies in a tmpfs that the world has below its root.
+fn run(script: &Script, order: &TaskOrder) -> TaskReport {
+    let state = Path::new("/var/lib/aright-test");
+    let spool = Spool::open(&state.join("tasks"), Arc::new(WallClock)).expect("opens");
+    let settings = Settings {
+        denied: Vec::new(),
+        never_read: Vec::new(),
+        state: vec![state.to_owned()],
+        launcher: env!("CARGO_BIN_EXE_aright-agent").into(),
+        name: None,
+    };
+    let here = Here::new(Arc::new(Umask), settings).expect("here");
+    let key = aright_shared::envelope::new_signing_key().expect("random");
+    let envelope = Envelope::seal(TASK, &serde_json::json!({}), &[&key]).expect("seals");
+    let delivery =
+        Delivery { task: order.task.clone(), order: envelope, script: "{}".into(), approval: None };
+    let mut journal = spool.accept(&delivery).expect("accepts");
+    execute(Task { order, script }, &here, &spool, &Reached, &mut journal, &Cancel::default()).expect("ends")
+}
+
+fn passes() -> bool {
+    matches!(live(), Sight::Seen(judged) if judged.verdict == Verdict::Pass)
+}
+
+const FIX: &str =
+    "sed -i 's/^UMASK.*/UMASK 077/' /etc/login.defs; mkdir -p /etc/aright.d; echo x >/etc/aright.d/new";
+const TOUCHES: [&str; 2] = ["/etc/login.defs", "/etc/aright.d/new"];
+
+#[test]
+fn a_fix_is_kept_and_undone_by_order() {
+    on_host(1, |_| {
+        let before = std::fs::read("/etc/login.defs").expect("reads");
+        let report = run(&script(&TOUCHES, FIX), &order(TaskKind::Run, None));
+        assert_eq!((report.outcome, report.change), (Outcome::Fixed, HostChange::Kept), "{report:#?}");
+        assert!(passes() && Path::new("/etc/aright.d/new").exists());
+        assert_eq!(report.diff.len(), 3, "{:?}", report.diff);
+        assert_eq!(report.confinement.expect("it ran").stage, "overlay");
+
+        let report = run(&script(&[], ""), &order(TaskKind::Undo, Some(report.task)));
+        assert_eq!((report.outcome, report.change), (Outcome::Ran, HostChange::Undone), "{report:#?}");
+        assert_eq!(std::fs::read("/etc/login.defs").expect("reads"), before);
+        assert!(!Path::new("/etc/aright.d").exists());
+    });
+}
+
+#[test]
+fn what_is_not_declared_or_does_not_help_leaves_the_host() {
+    on_host(1, |_| {
+        let before = std::fs::read("/etc/login.defs").expect("reads");
+        for (touches, body, outcome) in [
+            (&TOUCHES[..1], FIX, Outcome::Overreach),
+            (&TOUCHES[..], "echo x >/etc/aright.d/new 2>/dev/null || true", Outcome::RanNotFixed),
+            (&TOUCHES[..], "sed -i 's/^UMASK.*/UMASK 077/' /etc/login.defs; exit 4", Outcome::ScriptFailed),
+        ] {
+            let report = run(&script(touches, body), &order(TaskKind::Run, None));
+            assert_eq!((report.outcome, report.change), (outcome, HostChange::None), "{report:#?}");
+            assert_eq!(std::fs::read("/etc/login.defs").expect("reads"), before);
+        }
+        let report = run(&script(&["/proc/version"], FIX), &order(TaskKind::Run, None));
+        assert_eq!(
+            (report.outcome, report.refusal),
+            (Outcome::Refused, Some(Refusal::ReadOnly)),
+            "{report:#?}"
+        );
+    });
+}
