@@ -1,1 +1,188 @@
-//! Probes: what a control looks at, over a root.
+//! Probes: what a control looks at, over a root. One file a probe; each yields a reading and evidence.
+//! Probes know no network and run no shell.
+
+mod account;
+mod config_value;
+mod file_attributes;
+mod file_content;
+mod kernel_module;
+mod kernel_parameter;
+mod mount;
+mod os;
+mod package;
+mod service;
+mod sshd_option;
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use aright_shared::content::probe::Probe;
+use aright_shared::posture::{EVIDENCE_BYTES, ErrorCode, Evidence, Missing, Reading, Value};
+
+use crate::mask;
+use crate::root::{LookError, Root};
+
+/// What a probe saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub reading: Reading,
+    pub evidence: Vec<Evidence>,
+}
+
+/// Where is looked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    /// The host as it runs, or a prepared tree.
+    #[default]
+    Live,
+    /// A stage: what a declared activation or a covered secret decides is pending there.
+    Stage(Pending),
+}
+
+/// What only the live host can tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Kernel parameters whose run-time value an activation sets.
+    pub sysctls: BTreeSet<String>,
+    /// Units whose state an activation changes.
+    pub units: BTreeSet<String>,
+    pub mounts: BTreeSet<String>,
+    pub modules: BTreeSet<String>,
+    /// Files that are covered by empty ones.
+    pub covered: BTreeSet<String>,
+}
+
+/// One look at a root: each file is read once, however many controls ask.
+pub struct Look<'a> {
+    root: &'a Root,
+    view: &'a View,
+    files: RefCell<BTreeMap<String, Result<Rc<str>, Failed>>>,
+    systemd: OnceCell<service::Units>,
+}
+
+/// Why a file has no text; kept, since it is asked for again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failed {
+    Absent,
+    /// A covered secret in a stage.
+    Covered,
+    Error(ErrorCode, String),
+}
+
+impl Failed {
+    pub(crate) fn reading(self) -> Reading {
+        match self {
+            Self::Absent => Reading::Absent(Missing::File),
+            Self::Covered => Reading::Pending,
+            Self::Error(code, detail) => Reading::Error { code, detail },
+        }
+    }
+}
+
+impl From<LookError> for Failed {
+    fn from(error: LookError) -> Self {
+        let code = match &error {
+            LookError::Absent { .. } => return Self::Absent,
+            LookError::Denied { .. } => ErrorCode::AccessDenied,
+            LookError::TooLarge { .. } => ErrorCode::TooLarge,
+            LookError::NotRegular { .. } | LookError::Io { .. } => ErrorCode::ProbeFailed,
+        };
+        Self::Error(code, error.to_string())
+    }
+}
+
+impl<'a> Look<'a> {
+    pub fn new(root: &'a Root, view: &'a View) -> Self {
+        Self { root, view, files: RefCell::default(), systemd: OnceCell::new() }
+    }
+
+    /// Runs one probe.
+    pub fn see(&self, probe: &Probe) -> Seen {
+        match probe {
+            Probe::FileContent(with) => file_content::see(self, with),
+            Probe::ConfigValue(with) => config_value::see(self, with),
+            Probe::FileAttributes(with) => file_attributes::see(self, with),
+            Probe::Package(with) => package::see(self, with),
+            Probe::Service(with) => service::see(self, with),
+            Probe::Account(with) => account::see(self, with),
+            Probe::KernelParameter(with) => kernel_parameter::see(self, with),
+            Probe::Mount(with) => mount::see(self, with),
+            Probe::KernelModule(with) => kernel_module::see(self, with),
+            Probe::SshdOption(with) => sshd_option::see(self, with),
+            Probe::Os(with) => os::see(self, with),
+        }
+    }
+
+    pub fn root(&self) -> &Root {
+        self.root
+    }
+
+    /// What is pending here; nothing on the live host.
+    fn pending(&self) -> Option<&Pending> {
+        match self.view {
+            View::Live => None,
+            View::Stage(pending) => Some(pending),
+        }
+    }
+
+    /// A text file, read once. Bytes that are not UTF-8 are replaced: configuration is judged, not kept.
+    fn text(&self, path: &str) -> Result<Rc<str>, Failed> {
+        if self.pending().is_some_and(|pending| pending.covered.contains(path)) {
+            return Err(Failed::Covered);
+        }
+        if let Some(known) = self.files.borrow().get(path) {
+            return known.clone();
+        }
+        let read = self.root.read(path).map(|bytes| Rc::from(String::from_utf8_lossy(&bytes))).map_err(Failed::from);
+        self.files.borrow_mut().insert(path.to_owned(), read.clone());
+        read
+    }
+
+    /// Paths and globs, in order, as paths that are there or are named outright.
+    fn paths(&self, patterns: &[String]) -> Result<Vec<String>, Failed> {
+        let mut paths = Vec::new();
+        for pattern in patterns {
+            paths.extend(self.root.glob(pattern)?);
+        }
+        Ok(paths)
+    }
+
+    fn systemd(&self) -> &service::Units {
+        self.systemd.get_or_init(|| service::Units::ask(self))
+    }
+}
+
+impl Seen {
+    fn value(value: Value, evidence: Vec<Evidence>) -> Self {
+        Self { reading: Reading::Value(value), evidence }
+    }
+
+    fn of(reading: Reading) -> Self {
+        Self { reading, evidence: Vec::new() }
+    }
+
+    fn error(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self::of(Reading::Error { code, detail: detail.into() })
+    }
+}
+
+/// One item of evidence, at its limit and without secrets.
+fn evidence(source: &str, place: Option<String>, text: &str) -> Evidence {
+    let mut text = if mask::is_secret_path(source) { "(not shown)".to_owned() } else { mask::text(text) };
+    if text.len() > EVIDENCE_BYTES {
+        let end = (0..=EVIDENCE_BYTES).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+    }
+    Evidence { source: source.to_owned(), place, text }
+}
+
+/// `line 12`, counted from 1, of a byte in a text.
+fn line_of(text: &str, byte: usize) -> String {
+    format!("line {}", text.as_bytes().iter().take(byte).filter(|c| **c == b'\n').count() + 1)
+}
+
+/// A record from pairs.
+fn record<const N: usize>(fields: [(&str, Reading); N]) -> Value {
+    Value::Record(fields.into_iter().map(|(name, reading)| (name.to_owned(), reading)).collect())
+}
