@@ -170,9 +170,13 @@ impl Root {
             if !part.contains(['*', '?', '[', '{']) {
                 next = found.into_iter().map(|folder| format!("{folder}/{part}")).collect();
             } else {
-                let matcher = globset::GlobBuilder::new(part).literal_separator(true).build().map_err(|error| {
-                    LookError::Io { path: pattern.to_owned(), source: io::Error::new(io::ErrorKind::InvalidInput, error) }
-                })?;
+                let matcher =
+                    globset::GlobBuilder::new(part).literal_separator(true).build().map_err(|error| {
+                        LookError::Io {
+                            path: pattern.to_owned(),
+                            source: io::Error::new(io::ErrorKind::InvalidInput, error),
+                        }
+                    })?;
                 let matcher = matcher.compile_matcher();
                 for folder in found {
                     let names = match self.list(if folder.is_empty() { "/" } else { &folder }) {
@@ -181,7 +185,9 @@ impl Root {
                         Err(error) => return Err(error),
                     };
                     // As a shell does: a hidden file is matched only by a pattern that begins with a dot.
-                    let wanted = |name: &String| matcher.is_match(name) && (part.starts_with('.') || !name.starts_with('.'));
+                    let wanted = |name: &String| {
+                        matcher.is_match(name) && (part.starts_with('.') || !name.starts_with('.'))
+                    };
                     next.extend(names.into_iter().filter(wanted).map(|name| format!("{folder}/{name}")));
                 }
             }
@@ -217,7 +223,12 @@ mod tests {
         for folder in ["etc/ssh", "etc/conf.d"] {
             std::fs::create_dir_all(dir.path().join(folder)).expect("folder");
         }
-        for (file, text) in [("etc/ssh/sshd_config", "x\n"), ("etc/conf.d/b.conf", "b"), ("etc/conf.d/a.conf", "a"), ("etc/conf.d/.h.conf", "h")] {
+        for (file, text) in [
+            ("etc/ssh/sshd_config", "x\n"),
+            ("etc/conf.d/b.conf", "b"),
+            ("etc/conf.d/a.conf", "a"),
+            ("etc/conf.d/.h.conf", "h"),
+        ] {
             std::fs::write(dir.path().join(file), text).expect("file");
         }
         let root = Root::folder(dir.path()).expect("opens");
@@ -246,14 +257,20 @@ mod tests {
     #[test]
     fn a_large_file_is_not_read() {
         let (dir, root) = tree();
-        std::fs::File::create(dir.path().join("etc/large")).expect("file").set_len(MAX_FILE + 1).expect("size");
+        std::fs::File::create(dir.path().join("etc/large"))
+            .expect("file")
+            .set_len(MAX_FILE + 1)
+            .expect("size");
         assert!(matches!(root.read("/etc/large"), Err(LookError::TooLarge { .. })));
     }
 
     #[test]
     fn a_glob_is_sorted_and_stays_in_its_folder() {
         let (_dir, root) = tree();
-        assert_eq!(root.glob("/etc/conf.d/*.conf").expect("lists"), ["/etc/conf.d/a.conf", "/etc/conf.d/b.conf"]);
+        assert_eq!(
+            root.glob("/etc/conf.d/*.conf").expect("lists"),
+            ["/etc/conf.d/a.conf", "/etc/conf.d/b.conf"]
+        );
         assert_eq!(root.glob("/etc/*").expect("lists"), ["/etc/conf.d", "/etc/ssh"]);
         assert_eq!(root.glob("/etc/none/*").expect("lists"), Vec::<String>::new());
         assert_eq!(root.glob("/etc/none").expect("itself"), ["/etc/none"]);

@@ -12,6 +12,8 @@ mod os;
 mod package;
 mod service;
 mod sshd_option;
+#[cfg(test)]
+mod testing;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -134,7 +136,8 @@ impl<'a> Look<'a> {
         if let Some(known) = self.files.borrow().get(path) {
             return known.clone();
         }
-        let read = self.root.read(path).map(|bytes| Rc::from(String::from_utf8_lossy(&bytes))).map_err(Failed::from);
+        let read =
+            self.root.read(path).map(|bytes| Rc::from(String::from_utf8_lossy(&bytes))).map_err(Failed::from);
         self.files.borrow_mut().insert(path.to_owned(), read.clone());
         read
     }
@@ -169,7 +172,7 @@ impl Seen {
 
 /// One item of evidence, at its limit and without secrets.
 fn evidence(source: &str, place: Option<String>, text: &str) -> Evidence {
-    let mut text = if mask::is_secret_path(source) { "(not shown)".to_owned() } else { mask::text(text) };
+    let mut text = mask::mask(text).into_owned();
     if text.len() > EVIDENCE_BYTES {
         let end = (0..=EVIDENCE_BYTES).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(end);

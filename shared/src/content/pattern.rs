@@ -76,7 +76,7 @@ impl Pattern {
                 .filter_map(|found| {
                     let whole = found.get(0)?;
                     let part = found.get(1).unwrap_or(whole);
-                    Some(Found { start: whole.start(), text: part.as_str(), whole: whole.as_str() })
+                    Some(Found { start: part.start(), text: part.as_str(), whole: whole.as_str() })
                 })
                 .collect()),
             Engine::Backtracking(regex) => regex
@@ -85,7 +85,7 @@ impl Pattern {
                     let found = found.map_err(|_| TooHard)?;
                     let Some(whole) = found.get(0) else { return Err(TooHard) };
                     let part = found.get(1).unwrap_or(whole);
-                    Ok(Found { start: whole.start(), text: part.as_str(), whole: whole.as_str() })
+                    Ok(Found { start: part.start(), text: part.as_str(), whole: whole.as_str() })
                 })
                 .collect(),
         }
@@ -103,7 +103,7 @@ impl Pattern {
 /// One match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found<'t> {
-    /// Byte at which the whole match begins.
+    /// Byte at which `text` begins.
     pub start: usize,
     /// The first group, else the whole.
     pub text: &'t str,
