@@ -15,7 +15,7 @@ use crate::diff::{self, Sources};
 use crate::stage::Change;
 use crate::task::fail;
 use crate::task::journal::{Journal, JournalError, Step as Taken};
-use crate::task::spool::{Spool, SpoolError};
+use crate::task::spool::{Spool, SpoolError, Wait};
 
 /// What became of the files of one undo.
 #[derive(Debug, Default)]
@@ -225,11 +225,12 @@ pub fn ready(spool: &Spool, task: &TaskId) -> Result<Journal, UndoError> {
     spool.journal(task)?.ok_or_else(nothing)
 }
 
-/// Undoes a kept task, hours or days later.
+/// Undoes a kept task, hours or days later, beside a running service too.
 ///
 /// # Errors
-/// See [`ready`] and [`whole`].
+/// See [`ready`] and [`whole`]; a task is under way.
 pub fn kept(spool: &Spool, task: &TaskId, tree: &Tree, live: &Live) -> Result<Reversal, UndoError> {
+    let _lock = spool.lock(Wait::Not)?;
     let mut journal = ready(spool, task)?;
     Ok(whole(&mut journal, tree, live, Progress::Whole)?)
 }

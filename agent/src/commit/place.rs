@@ -12,6 +12,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use aright_shared::digest::Digest;
 use aright_shared::id::TaskId;
@@ -255,7 +256,7 @@ impl Place {
 
     fn exchange(&self, step: Step<'_>) -> Result<(), PlaceError> {
         let Aside { whole, label, .. } = step.aside;
-        let ours = self.id(whole)?;
+        let ours = self.pin(whole)?;
         match self.rename(whole, &self.name, RenameFlags::RENAME_EXCHANGE) {
             Ok(()) => {}
             Err(nix::Error::ENOENT) => {
@@ -279,19 +280,19 @@ impl Place {
         }
     }
 
-    /// Exchanges until what is held aside is ours again: somebody may replace the file meanwhile.
-    fn put_back(&self, whole: &std::ffi::OsStr, ours: (u64, u64)) -> Result<(), PlaceError> {
-        for _ in 0..16 {
-            let back = self.rename(whole, &self.name, RenameFlags::RENAME_EXCHANGE);
-            match back {
-                Ok(()) if self.id(whole)? == ours => return self.remove(whole),
-                Ok(()) => {}
-                // Ours was deleted in between: nothing left to exchange with.
-                Err(nix::Error::ENOENT) => {
-                    return self
-                        .rename(whole, &self.name, RenameFlags::RENAME_NOREPLACE)
-                        .map_err(|source| self.fault("cannot put it back", source.into()));
-                }
+    /// Puts back what the exchange displaced. Whoever replaced the file meanwhile has the last word: what
+    /// comes out by the exchange is then newer than what went in, and goes back in turn.
+    fn put_back(&self, whole: &std::ffi::OsStr, ours: Pinned) -> Result<(), PlaceError> {
+        let mut at_name = ours;
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            let held = self.pin(whole)?;
+            match self.rename(whole, &self.name, RenameFlags::RENAME_EXCHANGE) {
+                // Nobody was in between: what came out is what we knew to be there, and superseded.
+                Ok(()) if self.pin(whole)?.is(&at_name) => return self.remove(whole),
+                Ok(()) => at_name = held,
+                // It was deleted in between: nothing left to exchange with.
+                Err(nix::Error::ENOENT) => return self.give_back(whole),
                 Err(error) => return Err(self.fault("cannot put it back", error.into())),
             }
         }
@@ -405,7 +406,7 @@ impl Place {
         }
         match self.look()? {
             None => self.give_back(whole),
-            now if now.as_ref() == step.to => self.put_back(whole, self.id(&self.name)?),
+            now if now.as_ref() == step.to => self.put_back(whole, self.pin(&self.name)?),
             Some(_) => Err(PlaceError::Aside {
                 path: shown(&self.path),
                 aside: whole.to_string_lossy().into_owned(),
@@ -428,10 +429,13 @@ impl Place {
         .map_err(|source| self.fault("cannot remove what lay aside", source.into()))
     }
 
-    fn id(&self, name: &std::ffi::OsStr) -> Result<(u64, u64), PlaceError> {
-        let stat = || -> nix::Result<_> { fstat(open_path(&self.dir, name)?) };
-        let stat = stat().map_err(|source| self.fault("cannot look aside", source.into()))?;
-        Ok((stat.st_dev, stat.st_ino))
+    fn pin(&self, name: &std::ffi::OsStr) -> Result<Pinned, PlaceError> {
+        let pin = || -> nix::Result<_> {
+            let fd = open_path(&self.dir, name)?;
+            let stat = fstat(&fd)?;
+            Ok(Pinned { _fd: fd, id: (stat.st_dev, stat.st_ino) })
+        };
+        pin().map_err(|source| self.fault("cannot look aside", source.into()))
     }
 
     /// The error that says something else is there.
@@ -445,6 +449,22 @@ impl Place {
 
     fn fault(&self, doing: &'static str, source: io::Error) -> PlaceError {
         PlaceError::Io { path: shown(&self.path), doing, source }
+    }
+}
+
+/// How long somebody else may be faster before we leave what we hold aside: the folder's lock can keep two
+/// writers in step.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One inode, whatever its name; held open, so that its number is not given to another.
+struct Pinned {
+    _fd: OwnedFd,
+    id: (u64, u64),
+}
+
+impl Pinned {
+    fn is(&self, other: &Self) -> bool {
+        self.id == other.id
     }
 }
 

@@ -306,6 +306,62 @@ fn a_link_on_the_way_is_never_followed() {
     assert!(keep_changes(&world.tree(), &[change], 1, &world.dir.path().join("originals")).is_err());
 }
 
+/// Somebody replaces the file all the time, the way editors do: what they wrote last is never lost. Ours
+/// names what it replaced, so in the end it must name that.
+#[test]
+fn a_busy_writer_never_loses_a_version() {
+    let world = World::new();
+    let etc = world.host().join("etc");
+    const VERSIONS: usize = 1500;
+    let writer = std::thread::spawn({
+        let etc = etc.clone();
+        move || {
+            for n in 1..=VERSIONS {
+                fs::write(etc.join("their-aside"), format!("theirs {n}")).expect("write");
+                fs::rename(etc.join("their-aside"), etc.join("plain")).expect("rename");
+                // In bursts, so that both win now and then.
+                if n % 16 == 0 {
+                    std::thread::sleep(std::time::Duration::from_millis(4));
+                }
+            }
+        }
+    });
+    let tree = world.tree();
+    let place = tree.place(Path::new("/etc/plain")).expect("opens").expect("there");
+    let ours = world.dir.path().join("ours");
+    let (mut placed, mut clashes) = (0, 0);
+    let mut replace = |base: &str, from: &Meta| {
+        let content = format!("ours over {base}");
+        fs::write(&ours, &content).expect("write");
+        let digest = aright_shared::digest::Digest::of(content.as_bytes());
+        let to = Meta { kind: Kind::File { size: content.len() as u64, digest }, ..from.clone() };
+        let aside = Aside::of_commit(&world.task, 0);
+        let step = Step { from: Some(from), to: Some(&to), mtime: None, aside: &aside };
+        match place.change(step, || File::open(&ours)) {
+            Ok(()) => placed += 1,
+            Err(PlaceError::Clash { .. }) => clashes += 1,
+            Err(other) => panic!("{other}"),
+        }
+    };
+    while !writer.is_finished() {
+        // The digest of what was read, not of what is there by now.
+        let base = fs::read_to_string(etc.join("plain")).expect("there");
+        let Some(meta) = place.look().expect("reads") else { panic!("the file was never gone") };
+        let digest = aright_shared::digest::Digest::of(base.as_bytes());
+        if meta.kind == (Kind::File { size: base.len() as u64, digest }) && base.starts_with("theirs") {
+            replace(&base, &meta);
+        }
+    }
+    writer.join().expect("writes");
+    let last = fs::read_to_string(etc.join("plain")).expect("there");
+    assert!(last.ends_with(&format!("theirs {VERSIONS}")), "{last}");
+    let left: Vec<_> =
+        fs::read_dir(&etc).expect("folder").map(|entry| entry.expect("entry").file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with(".aright-")), "{left:?}");
+    println!("placed {placed}, clashed {clashes}");
+    assert!(placed > 0 && clashes > 0, "placed {placed}, clashed {clashes}");
+}
+
 /// What the killed children below do, as named by the environment.
 #[test]
 #[ignore = "only as the child of another test"]

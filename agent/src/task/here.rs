@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aright_shared::content::script::Script;
+use aright_shared::content::script::{Script, Touch};
 use aright_shared::posture::{Spot, Verdict};
 use aright_shared::task::{Confinement, Overreach, ScriptResult, Target};
 
@@ -17,7 +17,7 @@ use crate::activate::Live;
 use crate::commit::Tree;
 use crate::confirm::Health;
 use crate::stage::host::{NEVER_READ, matcher};
-use crate::stage::{self, Change, ScriptRun, Stage, StageSpec};
+use crate::stage::{self, Change, Declared, ScriptRun, Stage, StageSpec};
 
 /// What a task asks of evaluation.
 pub trait Evaluator: Send + Sync {
@@ -59,6 +59,8 @@ pub struct Here {
 }
 
 impl Here {
+    /// To be made on the thread that will execute: it holds that thread's root.
+    ///
     /// # Errors
     /// The root cannot be opened.
     pub fn new(evaluator: Arc<dyn Evaluator>, settings: Settings) -> io::Result<Self> {
@@ -103,6 +105,13 @@ impl Host for Here {
 
     fn denies(&self, path: &Path) -> bool {
         self.settings.denied.iter().any(|denied| path.starts_with(denied))
+    }
+
+    fn size_of(&self, touches: &[Touch]) -> u64 {
+        // What cannot be resolved is refused by the stage, with the reason.
+        let declared = Declared::resolve(touches).ok().and_then(|declared| declared.existing().ok());
+        let sizes = declared.unwrap_or_default().into_iter().filter_map(|path| path.symlink_metadata().ok());
+        sizes.filter(std::fs::Metadata::is_file).map(|stat| stat.len()).sum()
     }
 
     fn is_secret(&self, path: &Path) -> bool {

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aright_shared::content::script::Script;
+use aright_shared::content::script::{Script, Touch};
 use aright_shared::outcome::Refusal;
 use aright_shared::posture::{Spot, Verdict};
 use aright_shared::task::{Confinement, Judged, Overreach, ScriptResult, Target};
@@ -43,6 +43,8 @@ pub trait Host {
     fn guard(&self, script: &Script) -> Result<(), String>;
     /// Whether this host's owner forbids changes of a path.
     fn denies(&self, path: &Path) -> bool;
+    /// How large the declared files are together, in bytes.
+    fn size_of(&self, touches: &[Touch]) -> u64;
     /// Whether the content of a path is never shown.
     fn is_secret(&self, path: &Path) -> bool;
     /// The value that files give a kernel parameter.

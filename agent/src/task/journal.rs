@@ -108,7 +108,7 @@ pub struct Journal {
     task: TaskId,
     dir: PathBuf,
     file: File,
-    /// Bytes of `steps` that are whole lines.
+    /// Bytes of `steps` that are whole lines; what a crash left beyond them is cut off by the next write.
     length: u64,
     records: Vec<Record>,
     clock: Arc<dyn ClockDebug>,
@@ -152,7 +152,8 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Reads the steps; a torn last line, of a crash while it was written, is cut off.
+    /// Reads the steps; a torn last line, of a crash while it was written, counts as none. Nothing is
+    /// changed: another process may be writing that line right now.
     pub(super) fn open(dir: &Path, task: TaskId, clock: Arc<dyn ClockDebug>) -> Result<Self, JournalError> {
         let fault = |source| JournalError::Io { task: task.clone(), doing: "cannot read its steps", source };
         let path = dir.join("steps");
@@ -163,10 +164,7 @@ impl Journal {
         for (n, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
             match parse(line) {
                 Some(record) => records.push(record),
-                None if good + line.len() == bytes.len() => {
-                    file.set_len(good as u64).and_then(|()| file.sync_all()).map_err(fault)?;
-                    break;
-                }
+                None if good + line.len() == bytes.len() => break,
                 None => return Err(JournalError::Spoiled { task, line: n + 1 }),
             }
             good += line.len();
@@ -213,6 +211,7 @@ impl Journal {
         fail::point("before", step.as_str());
         let record = Record { step, at: self.clock.now(), note };
         let line = line(&record).map_err(|error| self.fault("cannot write a step", error.into()))?;
+        self.file.set_len(self.length).map_err(|source| self.fault("cannot cut a torn step off", source))?;
         if let Err(source) = self.file.write_all(&line).and_then(|()| self.file.sync_data()) {
             // Half a line (the disk is full) must not stand before the next.
             let _ = self.file.set_len(self.length);

@@ -21,7 +21,7 @@ use crate::confirm::Contact;
 use goal::Goal;
 use host::{Cancel, Host};
 use journal::{Journal, JournalError, Step};
-use spool::Spool;
+use spool::{Spool, SpoolError, Wait};
 use steps::{Run, Stop};
 
 /// An order that was verified, with the script that it names.
@@ -35,7 +35,7 @@ pub struct Task<'a> {
 /// the report lies on disk.
 ///
 /// # Errors
-/// The journal cannot be written. What was committed is undone by then, and [`recover`] makes the report.
+/// The journal cannot be written, or the lock not taken. What was committed is undone by then, and [`recover`] makes the report.
 pub fn execute(
     task: Task<'_>,
     host: &dyn Host,
@@ -43,12 +43,22 @@ pub fn execute(
     contact: &dyn Contact,
     journal: &mut Journal,
     cancel: &Cancel,
-) -> Result<TaskReport, JournalError> {
+) -> Result<TaskReport, TaskError> {
+    let _lock = spool.lock(Wait::ForIt)?;
     let run = Run::new(task, host, spool, contact, journal, cancel);
-    match task.order.kind {
-        TaskKind::Run | TaskKind::Preview => run.obey(in_order),
-        TaskKind::Undo => run.obey(undo),
-    }
+    Ok(match task.order.kind {
+        TaskKind::Run | TaskKind::Preview => run.obey(in_order)?,
+        TaskKind::Undo => run.obey(undo)?,
+    })
+}
+
+/// A task that could not be brought to its end; what is on disk says how far it came.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
 }
 
 /// The order of DESIGN.md section 4. Each line needs what the one before it yields; only a judged change

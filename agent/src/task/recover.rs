@@ -7,9 +7,9 @@ use aright_shared::task::TaskReport;
 
 use super::host::Host;
 use super::journal::{Journal, JournalError, Step};
-use super::report;
-use super::spool::{Pending, Spool};
+use super::spool::{Pending, Spool, Wait};
 use super::steps::{add_reversal, report_undo};
+use super::{TaskError, report};
 use crate::undo;
 
 const DIED: &str = "the agent or the host died in between";
@@ -18,13 +18,14 @@ const DIED: &str = "the agent or the host died in between";
 /// caller's, and where the result lies on disk already.
 ///
 /// # Errors
-/// The journal cannot be read or written.
+/// The journal cannot be read or written, or the lock not taken.
 pub fn finish(
     journal: &mut Journal,
     pending: Pending,
     spool: &Spool,
     host: &dyn Host,
-) -> Result<Option<TaskReport>, JournalError> {
+) -> Result<Option<TaskReport>, TaskError> {
+    let _lock = spool.lock(Wait::ForIt)?;
     let mut report = draft(journal)?;
     match pending {
         Pending::Resume | Pending::Send => return Ok(None),

@@ -1,8 +1,8 @@
 //! All tasks on disk: taken in, resumed after a crash, sent until acknowledged, kept for undo, pruned.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,8 +61,23 @@ pub enum SpoolError {
         "{waiting} results wait for the controller, the limit is {MAX_WAITING}: no further task is taken in"
     )]
     Full { waiting: usize },
+    #[error("a task is under way on this host; next: try again when it has ended")]
+    Busy,
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
+}
+
+/// Whether to wait for whoever changes the host right now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    ForIt,
+    Not,
+}
+
+/// The right to change this host, until dropped.
+#[derive(Debug)]
+pub struct HostLock {
+    _file: File,
 }
 
 /// A kept change that can be undone.
@@ -99,12 +114,31 @@ impl Spool {
         let spool = Self { dir: dir.to_owned(), clock };
         let fault = |source| SpoolError::Io { path: dir.to_owned(), source };
         fs::DirBuilder::new().mode(0o700).recursive(true).create(dir).map_err(fault)?;
-        for name in spool.names()? {
-            if name.starts_with(".new-") || name.starts_with(".gone-") {
-                fs::remove_dir_all(dir.join(name)).map_err(fault)?;
-            }
-        }
         Ok(spool)
+    }
+
+    /// Held by whoever changes the host: the service, or a command beside it.
+    ///
+    /// # Errors
+    /// [`SpoolError::Busy`] when somebody else holds it and `wait` is not meant.
+    pub fn lock(&self, wait: Wait) -> Result<HostLock, SpoolError> {
+        let path = self.dir.join(".lock");
+        let fault = |source| SpoolError::Io { path: path.clone(), source };
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(fault)?;
+        match wait {
+            Wait::ForIt => file.lock().map_err(fault)?,
+            Wait::Not => file.try_lock().map_err(|error| match error {
+                fs::TryLockError::WouldBlock => SpoolError::Busy,
+                fs::TryLockError::Error(source) => fault(source),
+            })?,
+        }
+        Ok(HostLock { _file: file })
     }
 
     /// Writes an order down before anything else is done with it.
@@ -132,11 +166,17 @@ impl Spool {
         Journal::open(&dir, task.clone(), self.clock.clone()).map(Some)
     }
 
-    /// What is to be done with each task on disk; damaged journals are set aside as `.damaged-TASK`.
+    /// What is to be done with each task on disk, once, when the service starts; damaged journals are set aside as `.damaged-TASK`.
     ///
     /// # Errors
     /// The folder cannot be read.
     pub fn recover(&self) -> Result<Vec<(Journal, Pending)>, SpoolError> {
+        for name in
+            self.names()?.iter().filter(|name| name.starts_with(".new-") || name.starts_with(".gone-"))
+        {
+            let path = self.dir.join(name);
+            fs::remove_dir_all(&path).map_err(|source| SpoolError::Io { path, source })?;
+        }
         let mut all = Vec::new();
         for task in self.tasks()? {
             match self.journal(&task) {
@@ -188,6 +228,16 @@ impl Spool {
             }
             _ => Ok(()),
         }
+    }
+
+    /// What is left where tasks are kept, in bytes.
+    ///
+    /// # Errors
+    /// Those of statvfs(3).
+    pub fn free_bytes(&self) -> Result<u64, SpoolError> {
+        let stat = nix::sys::statvfs::statvfs(&self.dir);
+        let stat = stat.map_err(|error| SpoolError::Io { path: self.dir.clone(), source: error.into() })?;
+        Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
     }
 
     /// The number of the next commit on this host.

@@ -14,9 +14,9 @@ use super::goal::{Before, Goal, Judged, name};
 use super::host::{Cancel, Compared, Host, Ran, Refused, Sight, Standing};
 use super::journal::{Journal, JournalError, Step};
 use super::spool::{Spool, SpoolError};
-use super::{CONFIRM, Task, UNTOUCHED, kept_outcome, report};
+use super::{CONFIRM, Task, TaskError, UNTOUCHED, kept_outcome, report};
 use crate::activate::{self, ActivateError};
-use crate::commit::{self, Originals, PlaceError};
+use crate::commit::{self, Originals};
 use crate::confirm::{self, Contact, Health};
 use crate::diff::{self, Sources};
 use crate::mask::mask;
@@ -30,12 +30,19 @@ pub(super) enum Stop {
     Refused(Refused),
     /// It ends so, once everything is undone.
     GoBack(Outcome, String, Progress),
-    Journal(JournalError),
+    /// Nothing can be written down any more.
+    Broken(TaskError),
 }
 
 impl From<JournalError> for Stop {
     fn from(error: JournalError) -> Self {
-        Self::Journal(error)
+        Self::Broken(error.into())
+    }
+}
+
+impl From<SpoolError> for Stop {
+    fn from(error: SpoolError) -> Self {
+        Self::Broken(error.into())
     }
 }
 
@@ -81,7 +88,7 @@ impl<'a> Run<'a> {
     }
 
     /// Takes the order's steps and makes the report of whatever came of them.
-    pub fn obey(mut self, order: fn(&mut Run<'a>) -> Result<(), Stop>) -> Result<TaskReport, JournalError> {
+    pub fn obey(mut self, order: fn(&mut Run<'a>) -> Result<(), Stop>) -> Result<TaskReport, TaskError> {
         // A resumed task was reported as running before.
         if !self.journal.has(Step::Running) {
             self.journal.take(Step::Running)?;
@@ -94,7 +101,7 @@ impl<'a> Run<'a> {
                 self.say(Outcome::Refused, UNTOUCHED, detail);
             }
             Err(Stop::GoBack(outcome, detail, progress)) => self.go_back(outcome, detail, progress)?,
-            Err(Stop::Journal(error)) => return Err(self.give_up(error)),
+            Err(Stop::Broken(error)) => return Err(self.give_up(error)),
         }
         self.report.ended = self.journal.now();
         self.report.steps = self.journal.steps();
@@ -149,7 +156,20 @@ impl<'a> Run<'a> {
         if let Some(touch) = script.touches.iter().find(|touch| self.host.denies(fixed_part(touch))) {
             return refuse(Refusal::Denied, format!("agent.toml denies changes of {touch}"));
         }
-        self.host.guard(script).or_else(|why| refuse(Refusal::Guard, why))
+        self.host.guard(script).or_else(|why| refuse(Refusal::Guard, why))?;
+        self.has_room_for_originals()
+    }
+
+    fn has_room_for_originals(&self) -> Result<(), Stop> {
+        let needed = self.host.size_of(&self.task.script.touches) + ROOM;
+        let free = self.spool.free_bytes()?;
+        if free < needed {
+            let detail = format!(
+                "originals need up to {needed} bytes, {free} are free where the agent keeps its state"
+            );
+            return refuse(Refusal::NoSpace, detail);
+        }
+        Ok(())
     }
 
     pub fn before(&mut self) -> Result<Goal, Stop> {
@@ -299,15 +319,10 @@ impl<'a> Run<'a> {
     // On the host
 
     pub fn keep_originals(&mut self, judged: &Judged) -> Result<Originals, Stop> {
-        let sequence = match self.spool.next_sequence() {
-            Ok(sequence) => sequence,
-            Err(SpoolError::Journal(error)) => return Err(error.into()),
-            Err(error) => return refuse(Refusal::NoSpace, error.to_string()),
-        };
+        let sequence = self.spool.next_sequence()?;
         self.journal.keep_draft(&self.report)?;
         match commit::keep(self.host.tree(), judged, sequence, &self.journal.originals_dir()) {
             Ok(originals) => Ok(originals),
-            Err(error @ PlaceError::Io { .. }) => refuse(Refusal::NoSpace, format!("originals: {error}")),
             Err(error) => untouched(Outcome::Conflict, error.to_string()),
         }
     }
@@ -397,7 +412,7 @@ impl<'a> Run<'a> {
     }
 
     /// Without a journal nothing may go on, and nothing unproven may stay.
-    fn give_up(&mut self, error: JournalError) -> JournalError {
+    fn give_up(&mut self, error: TaskError) -> TaskError {
         let may_have_changed = self.journal.has(Step::Committing) && !self.journal.has(Step::Kept);
         if may_have_changed {
             let progress = undo::progress(self.journal);
@@ -427,6 +442,8 @@ impl<'a> Run<'a> {
     }
 }
 
+/// What journal and report need beside the originals, in bytes.
+const ROOM: u64 = 16 << 20;
 /// How long the contact before the start may take.
 const FIRST_CONTACT: Duration = Duration::from_secs(10);
 

@@ -156,6 +156,9 @@ impl Host for World {
     fn denies(&self, path: &Path) -> bool {
         path.starts_with("/etc/denied")
     }
+    fn size_of(&self, touches: &[aright_shared::content::script::Touch]) -> u64 {
+        if touches.is_empty() { u64::MAX / 2 } else { 0 }
+    }
     fn is_secret(&self, _: &Path) -> bool {
         false
     }
@@ -400,7 +403,9 @@ fn refusals_name_their_reason_and_start_nothing() {
     let host = Script { confinement: aright_shared::content::script::Confine::Host, ..script(FIX) };
     let denied = Script { touches: vec!["/etc/denied/*".parse().expect("a touch")], ..script(FIX) };
     assert_eq!(world.run(&host).refusal, Some(Refusal::Unsupported));
+    let huge = Script { touches: Vec::new(), ..script(FIX) };
     assert_eq!(world.run(&denied).refusal, Some(Refusal::Denied));
+    assert_eq!(world.run(&huge).refusal, Some(Refusal::NoSpace));
     world.reachable.store(false, Ordering::Relaxed);
     assert_eq!(world.run(&lockout(FIX)).refusal, Some(Refusal::Unreachable));
     fs::write(world.host().join("etc/guard"), "no").expect("write");
