@@ -1,7 +1,6 @@
 //! What an empty script costs, staged and caged: `cargo run --release -p aright-agent --example stage_cost`
 //! (as root, after `cargo build --release -p aright-agent`).
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use aright_shared::content::script::Interpreter;
 const ROUNDS: usize = 300;
 
 fn main() -> anyhow::Result<()> {
-    let program = PathBuf::from(std::env::current_exe()?).with_file_name("../aright-agent");
+    let program = std::env::current_exe()?.with_file_name("../aright-agent");
     let declared = vec!["/etc/login.defs".parse().map_err(anyhow::Error::msg)?];
     let spec = StageSpec { launcher: program, ..StageSpec::new(declared) };
     let script = ScriptRun {
@@ -20,9 +19,9 @@ fn main() -> anyhow::Result<()> {
         params: Default::default(),
         timeout: Duration::from_secs(10),
     };
-    let floor = median(|| Ok(drop(Command::new("/bin/sh").args(["-c", ""]).status()?)))?;
-    let open = median(|| Ok(drop(Stage::open(&spec)?)))?;
-    let whole = median(|| Ok(drop(Stage::open(&spec)?.run(&script)?.compare()?)))?;
+    let floor = median(|| Ok(Command::new("/bin/sh").args(["-c", ""]).status()?))?;
+    let open = median(|| Ok(Stage::open(&spec)?))?;
+    let whole = median(|| Ok(Stage::open(&spec)?.run(&script)?.compare()?))?;
     eprintln!(
         "figure: an empty sh script, staged, caged and compared: {whole:.2} ms (stage opened and dropped {open:.2}, \
          fork and exec alone {floor:.2}), median of {ROUNDS}"
@@ -30,11 +29,12 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn median(mut of: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
+/// Dropping what was made counts too.
+fn median<T>(mut of: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<f64> {
     let mut times = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        of()?;
+        drop(of()?);
         times.push(start.elapsed());
     }
     times.sort();

@@ -4,9 +4,9 @@
 //! namespace. When it ends, PID 1 is killed with everything below it.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::OpenOptionsExt;
 
 use aright_shared::content::script::Network;
 use nix::errno::Errno;
@@ -15,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::{Mode, umask};
 use nix::sys::time::TimeValLike;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, dup2_stdin, pipe2, setsid};
@@ -42,6 +43,8 @@ fn run() -> io::Result<()> {
     dup2_stdin(File::open("/dev/null")?)?;
     // Signals from the agent's terminal are not for us; that it is gone shows on the channel.
     setsid()?;
+    // What it makes has the mode it says; PID 1 sets the script's.
+    umask(Mode::empty());
     let Some(Request::Open(plan)) = agent.receive()? else { return Ok(()) };
     let mut in_force = InForce::default();
     let built = match separate(plan.cage.network, &mut in_force).and_then(|()| mounts::build(&plan)) {
@@ -123,8 +126,8 @@ impl Launched {
     }
 
     fn run(&self, order: &RunOrder) -> io::Result<()> {
-        fs::write(SCRIPT_FILE, &order.body)?;
-        fs::set_permissions(SCRIPT_FILE, PermissionsExt::from_mode(0o500))?;
+        let script = fs::OpenOptions::new().write(true).create_new(true).mode(0o500).open(SCRIPT_FILE);
+        script?.write_all(order.body.as_bytes())?;
         let without_body = RunOrder {
             interpreter: order.interpreter.clone(),
             body: String::new(),

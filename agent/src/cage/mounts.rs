@@ -1,8 +1,8 @@
 //! The stage as a tree of mounts, built by the launcher in its own mount namespace and entered.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, open};
@@ -98,9 +98,7 @@ impl Scratch {
 
     fn folder(&self, name: &str, mode: u32) -> Result<PathBuf, Unavailable> {
         let path = self.0.join(name);
-        fs::create_dir(&path)
-            .and_then(|()| fs::set_permissions(&path, PermissionsExt::from_mode(mode)))
-            .at(Layer::Stage, path.display())?;
+        DirBuilder::new().mode(mode).create(&path).at(Layer::Stage, path.display())?;
         Ok(path)
     }
 
@@ -122,9 +120,12 @@ impl Scratch {
         let run = self.folder("run", 0o755)?;
         for folder in folders {
             let path = self.folder(&format!("run/{}", folder.name), folder.mode)?;
-            chown(&path, Some(folder.uid), Some(folder.gid))
-                .and_then(|()| fs::set_permissions(&path, PermissionsExt::from_mode(folder.mode)))
-                .at(Layer::Stage, path.display())?;
+            // chown would take setgid away, and mkdir does not give it.
+            if folder.mode & 0o6000 != 0 || (folder.uid, folder.gid) != (0, 0) {
+                chown(&path, Some(folder.uid), Some(folder.gid))
+                    .and_then(|()| fs::set_permissions(&path, PermissionsExt::from_mode(folder.mode)))
+                    .at(Layer::Stage, path.display())?;
+            }
         }
         for own in [TASK_FOLDER, WORK_FOLDER] {
             self.folder(own.trim_start_matches('/'), 0o755)?;
@@ -139,8 +140,8 @@ impl Scratch {
         mount(Some("aright"), target, Some("tmpfs"), flags, options).at(Layer::Stage, "a tmpfs on /dev")?;
         for (name, major, minor) in DEVICES {
             let path = target.join(name);
-            mknod(&path, SFlag::S_IFCHR, Mode::empty(), makedev(major, minor)).at(Layer::Stage, name)?;
-            fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).at(Layer::Stage, name)?;
+            let mode = Mode::from_bits_truncate(0o666);
+            mknod(&path, SFlag::S_IFCHR, mode, makedev(major, minor)).at(Layer::Stage, name)?;
         }
         let links = [("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")];
         for (name, number) in links {

@@ -187,3 +187,90 @@ pub fn owner<'a>(mounts: &'a [HostMount], path: &Path) -> Option<&'a HostMount> 
         .filter(|mount| path.starts_with(&mount.at))
         .max_by_key(|mount| mount.at.components().count())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(at: &str, kind: &str, read_only: bool) -> HostMount {
+        HostMount { at: at.into(), kind: kind.into(), read_only, nosuid: at == "/home", noexec: false }
+    }
+
+    fn stage(mounts: &[HostMount], writable: &[&str]) -> StagePlan {
+        let cover = |path: &str, folder| Cover { path: path.into(), folder };
+        StagePlan::new(Wanted {
+            mounts,
+            replaced: &REPLACED.map(PathBuf::from),
+            run_folders: vec![
+                Folder { name: "aright-task".into(), mode: 0o777, uid: 5, gid: 5 },
+                Folder { name: "lock".into(), mode: 0o1777, uid: 0, gid: 0 },
+            ],
+            writable: &writable.iter().map(PathBuf::from).collect::<Vec<_>>(),
+            covers: vec![cover("/etc/shadow", false), cover("/run/aright", true)],
+            limits: &Limits::default(),
+        })
+    }
+
+    /// The whole plan for a script on a host, as it goes to the launcher: what changes here changes the cage.
+    #[test]
+    fn a_plan_is_data() {
+        let mounts = [
+            mount("/", "ext4", false),
+            mount("/boot", "ext4", true),
+            mount("/home", "xfs", false),
+            mount("/mnt/auto", "autofs", false),
+            mount("/proc", "proc", false),
+            mount("/sys", "sysfs", false),
+            mount("/sys/fs/cgroup", "cgroup2", false),
+            mount("/sys/fs/selinux", "selinuxfs", false),
+            mount("/tmp/x", "tmpfs", false),
+            mount("/var", "ext4", false),
+        ];
+        let stage = stage(&mounts, &["/etc/ssh", "/etc", "/var/lib/x", "/boot/grub"]);
+        let plan = Plan { stage, cage: CagePlan::new(Network::None, &Limits::default()) };
+        let expected = serde_json::json!({
+            "stage": {
+                "scratch": "/tmp",
+                "size": 256 << 20,
+                "inodes": 20_000,
+                "mounts": [
+                    {"at": "/", "view": {"writable": {"copies": ["/etc"]}}},
+                    {"at": "/boot", "view": "read_only"},
+                    {"at": "/home", "nosuid": true, "view": "read_only"},
+                    {"at": "/sys", "view": "read_only"},
+                    {"at": "/sys/fs/selinux", "view": "read_only"},
+                    {"at": "/var", "view": {"writable": {"copies": ["/var/lib/x"]}}},
+                ],
+                "replaced": ["/proc", "/sys", "/dev", "/run", "/tmp"],
+                "run_folders": [{"name": "lock", "mode": 0o1777, "uid": 0, "gid": 0}],
+                "covers": [{"path": "/etc/shadow"}],
+            },
+            "cage": {
+                "network": "none",
+                "memory": 1 << 30,
+                "processes": 256,
+                "open_files": 1024,
+                "file_size": 64 << 20,
+            },
+        });
+        assert_eq!(serde_json::to_value(plan).expect("data"), expected);
+    }
+
+    #[test]
+    fn without_declarations_nothing_is_writable() {
+        let plan = stage(&[mount("/", "ext4", false)], &[]);
+        assert_eq!(plan.mounts[0].view, View::ReadOnly);
+    }
+
+    #[test]
+    fn a_path_lies_on_the_innermost_mount() {
+        let mounts = [mount("/", "a", false), mount("/var", "b", false), mount("/var/lib", "c", false)];
+        for (path, kind) in [("/var/lib/x", "c"), ("/variety", "a"), ("/var", "b"), ("/", "a")] {
+            assert_eq!(
+                owner(&mounts, Path::new(path)).map(|mount| mount.kind.as_str()),
+                Some(kind),
+                "{path}"
+            );
+        }
+    }
+}

@@ -16,7 +16,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use super::change::{Change, ChangeSet};
 use super::declared::{Declared, IGNORED};
 use crate::cage::channel::{By, WritableFolder};
-use crate::meta::{Bytes, Kind, Meta, open_path, proc_path};
+use crate::meta::{Bytes, Meta, open_path, proc_path};
 
 /// Deepest folder, counted from where the stage is writable.
 const MAX_DEPTH: usize = 64;
@@ -31,6 +31,8 @@ const MAX_OVERREACH: usize = 100;
 pub struct Found {
     pub changes: ChangeSet,
     pub overreach: Vec<Overreach>,
+    /// Changed on the stage, gone from the host since.
+    pub conflicts: Vec<PathBuf>,
 }
 
 /// Looks at everything the script may have changed.
@@ -45,6 +47,7 @@ pub fn compare(
         stage,
         declared,
         changes: BTreeMap::new(),
+        conflicts: Vec::new(),
         overreach: BTreeMap::new(),
         entries: 0,
         bytes: 0,
@@ -60,6 +63,7 @@ struct Comparison<'a> {
     stage: BorrowedFd<'a>,
     declared: &'a Declared,
     changes: BTreeMap<PathBuf, Change>,
+    conflicts: Vec<PathBuf>,
     overreach: BTreeMap<PathBuf, String>,
     entries: usize,
     bytes: u64,
@@ -75,7 +79,7 @@ struct Pending {
 impl Comparison<'_> {
     /// Never recursive: a script can make folders thousands deep.
     fn walk(&mut self, folder: &WritableFolder, fd: &OwnedFd) -> io::Result<()> {
-        self.entry(&folder.at, Some(fd), folder.by, 1);
+        self.entry(&folder.at, Some((fd, &fstat(fd)?)), folder.by);
         let top = Pending { path: folder.at.clone(), fd: fd.try_clone()?, depth: 0 };
         let mut pending = vec![top];
         while let Some(next) = pending.pop() {
@@ -122,12 +126,7 @@ impl Comparison<'_> {
             return Ok(None);
         }
         let stat = written.as_ref().map(fstat).transpose()?;
-        self.entry(
-            &path,
-            written.as_ref().filter(|_| by == By::Copy),
-            by,
-            stat.map_or(1, |stat| stat.st_nlink),
-        );
+        self.entry(&path, written.as_ref().zip(stat.as_ref()), by);
         let Some((fd, _)) = written.zip(stat).filter(|(_, stat)| is(stat, SFlag::S_IFDIR)) else {
             return Ok(None);
         };
@@ -142,14 +141,18 @@ impl Comparison<'_> {
     }
 
     /// Compares one path. A copy is looked at itself: in the merged view a cover may lie over it.
-    fn entry(&mut self, path: &Path, copy: Option<&OwnedFd>, by: By, links: u64) {
+    fn entry(&mut self, path: &Path, written: Option<(&OwnedFd, &FileStat)>, by: By) {
         let before = beneath(self.host.as_fd(), path).and_then(|fd| self.meta(fd.as_ref()));
         let after = match by {
-            By::Copy => self.meta(copy),
+            By::Copy => self.meta(written.map(|(fd, _)| fd)),
             By::Overlay => beneath(self.stage, path).and_then(|fd| self.meta(fd.as_ref())),
         };
         let (before, after) = match (before, after) {
             (Ok(before), Ok(after)) => (before, after),
+            // Its mode was changed here alone; its content was the host's and is gone there.
+            (Ok(None), Err(e)) if by == By::Overlay && is_stale(&e) => {
+                return self.conflicts.push(path.to_owned());
+            }
             (Err(e), _) => return self.wrong(path, format!("cannot be compared, on the host: {e}")),
             (_, Err(e)) => return self.wrong(path, format!("cannot be compared, on the stage: {e}")),
         };
@@ -160,9 +163,7 @@ impl Comparison<'_> {
         let change = Change { path: path.to_owned(), before, after };
         if let Err(why) = self.declared.verdict(&change) {
             self.wrong(path, why);
-        } else if links > 1
-            && change.after.as_ref().is_some_and(|meta| matches!(meta.kind, Kind::File { .. }))
-        {
+        } else if written.is_some_and(|(_, stat)| is(stat, SFlag::S_IFREG) && stat.st_nlink > 1) {
             self.wrong(path, "is one file under several names (hard links)".to_owned());
         }
         self.changes.insert(path.to_owned(), change);
@@ -229,12 +230,20 @@ impl Comparison<'_> {
         if more > 0 {
             overreach.push(Overreach { path: "/".into(), what: format!("and {more} more") });
         }
-        Found { changes: ChangeSet { changes: self.changes.into_values().collect() }, overreach }
+        Found {
+            changes: ChangeSet { changes: self.changes.into_values().collect() },
+            overreach,
+            conflicts: self.conflicts,
+        }
     }
 }
 
 fn is(stat: &FileStat, kind: SFlag) -> bool {
     stat.st_mode & SFlag::S_IFMT.bits() == kind.bits()
+}
+
+fn is_stale(error: &io::Error) -> bool {
+    matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EIO | Errno::ESTALE))
 }
 
 fn has_overlay_xattr(fd: &OwnedFd, name: &str) -> io::Result<bool> {

@@ -89,6 +89,12 @@ impl Declared {
         Ok(all)
     }
 
+    /// Whether a path is declared, be it as what it may.
+    pub fn names(&self, path: &Path) -> bool {
+        [&self.files, &self.links, &self.folders].into_iter().any(|exact| exact.contains(path))
+            || self.globs.iter().any(|glob| glob.is_match(path))
+    }
+
     /// What is wrong with a change; nothing when it may be committed.
     pub fn verdict(&self, change: &Change) -> Result<(), String> {
         if change.path.to_str().is_none() {

@@ -26,7 +26,7 @@ pub const NEVER_READ: [&str; 17] = [
     "/etc/wireguard",
     "/etc/NetworkManager/system-connections",
     "/etc/letsencrypt/archive",
-    "/root/.ssh/id_*[!b]",
+    "/root/.ssh/id_*",
     "/var/backups/shadow.bak",
     "/var/backups/gshadow.bak",
     "/var/lib/sss/secrets",

@@ -33,8 +33,10 @@ pub use run::{Cancel, RunError};
 use crate::cage::channel::{Answer, By, Channel, Opened, Request, WritableFolder};
 use crate::cage::plan::{CagePlan, Plan, StagePlan, Wanted};
 use crate::cage::{InForce, Unavailable, launcher};
-use crate::meta;
+use crate::meta::{self, Meta};
 use host::Host;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 
 /// What a stage follows from: the script's declarations and the agent's own settings.
 #[derive(Clone, Debug)]
@@ -144,6 +146,8 @@ struct Held {
     writable: Vec<(WritableFolder, OwnedFd)>,
     in_force: InForce,
     declared: Declared,
+    /// The declared files that exist, as they were when the stage was opened.
+    opened_with: BTreeMap<PathBuf, Meta>,
 }
 
 /// Every process is gone and nothing on the stage can change any more.
@@ -162,6 +166,9 @@ pub struct Compared {
     pub changes: ChangeSet,
     /// What it must not have done; empty when the change may go on.
     pub overreach: Vec<Overreach>,
+    /// Changed files that somebody else changed on the host since the stage was opened: what the script made
+    /// rests on content that is gone.
+    pub conflicts: Vec<PathBuf>,
 }
 
 impl Stage {
@@ -173,6 +180,7 @@ impl Stage {
         if !obstacles.is_empty() {
             return Err(StageError::Obstacles(obstacles));
         }
+        let opened_with = as_they_are(&declared)?;
         let plan = plan(spec, &host, &declared)?;
         let launcher = Launcher::spawn(&spec.launcher)?;
         let (opened, fds) = launcher.open(plan)?;
@@ -185,7 +193,7 @@ impl Stage {
         for folder in opened.writable {
             writable.push((folder, next()?));
         }
-        let held = Held { launcher, root, writable, in_force: opened.in_force, declared };
+        let held = Held { launcher, root, writable, in_force: opened.in_force, declared, opened_with };
         let cancel = Cancel::new().map_err(|e| launcher_error("making a cancel handle", e))?;
         Ok(Self { held, stdout, stderr, cancel })
     }
@@ -207,9 +215,15 @@ impl Ran {
 
     /// Compares what was written with the host as it is now.
     pub fn compare(self) -> io::Result<Compared> {
-        let Held { root, writable, declared, .. } = &self.held;
+        let Held { root, writable, declared, opened_with, .. } = &self.held;
         let found = compare::compare(root.as_fd(), writable, declared)?;
-        Ok(Compared { held: self.held, changes: found.changes, overreach: found.overreach })
+        let conflicts = found.changes.changes.iter().filter(|change| declared.names(&change.path));
+        let conflicts = conflicts.filter(|change| opened_with.get(&change.path) != change.before.as_ref());
+        let mut conflicts: Vec<PathBuf> = conflicts.map(|change| change.path.clone()).collect();
+        conflicts.extend(found.conflicts);
+        conflicts.sort();
+        conflicts.dedup();
+        Ok(Compared { held: self.held, changes: found.changes, overreach: found.overreach, conflicts })
     }
 }
 
@@ -255,6 +269,22 @@ impl Held {
             missing: self.in_force.missing.iter().map(|(layer, why)| format!("{layer}: {why}")).collect(),
         }
     }
+}
+
+/// What exists of what is declared, read once before the script may see it.
+fn as_they_are(declared: &Declared) -> Result<BTreeMap<PathBuf, Meta>, StageError> {
+    let failed = |e| launcher_error("reading the declared files", e);
+    let mut all = BTreeMap::new();
+    for path in declared.existing().map_err(failed)? {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let read = open(&path, flags, Mode::empty()).map_err(io::Error::from).and_then(|fd| Meta::of(&fd));
+        let meta = read.map_err(|e| {
+            let why = format!("cannot be read: {e}");
+            StageError::Obstacles(vec![Obstacle { refusal: Refusal::ReadOnly, path: path.clone(), why }])
+        })?;
+        all.insert(path, meta);
+    }
+    Ok(all)
 }
 
 fn plan(spec: &StageSpec, host: &Host, declared: &Declared) -> Result<Plan, StageError> {

@@ -276,3 +276,30 @@ fn a_file_taken_by_a_pattern_is_read_as_it_is_now() {
         ));
     });
 }
+
+#[test]
+fn a_file_changed_on_the_host_in_between_is_a_conflict() {
+    on_host(1, |_| {
+        fs::create_dir("/opt/app").expect("folder");
+        for name in ["mode", "text", "calm", "gone"] {
+            fs::write(Path::new("/opt/app").join(name), "old\n").expect("file");
+        }
+        let stage = aright_agent::stage::Stage::open(&spec(&["/opt/app/*"])).expect("stage");
+        let ran = stage
+            .run(&script("cd /opt/app; chmod 600 mode gone; echo more >>text; echo more >>calm; echo 1 >new"))
+            .expect("run");
+        // By rename, as an editor would: with metacopy the stage goes on showing what was there.
+        for name in ["mode", "text"] {
+            let aside = Path::new("/opt/app").join("aside");
+            fs::write(&aside, "theirs\n").expect("file");
+            fs::rename(&aside, Path::new("/opt/app").join(name)).expect("rename");
+        }
+        fs::remove_file("/opt/app/gone").expect("remove");
+        fs::write("/opt/app/new", "theirs\n").expect("file");
+        let compared = ran.compare().expect("compare");
+        assert_eq!(
+            compared.conflicts,
+            ["gone", "mode", "new", "text"].map(|name| Path::new("/opt/app").join(name))
+        );
+    });
+}
