@@ -74,8 +74,7 @@ CREATE TABLE certificates (
 );
 CREATE INDEX certificates_by_asset ON certificates (asset);
 
-CREATE TABLE technologies (key TEXT PRIMARY KEY, digest TEXT NOT NULL, document TEXT NOT NULL);
-CREATE TABLE controls (key TEXT PRIMARY KEY, digest TEXT NOT NULL, document TEXT NOT NULL);
+-- Technologies and controls come with the program; of policies the form last judged by is kept.
 CREATE TABLE policies (key TEXT PRIMARY KEY, digest TEXT NOT NULL, document TEXT NOT NULL);
 
 CREATE TABLE scripts (
@@ -171,6 +170,7 @@ CREATE TABLE job_scripts (
     params TEXT NOT NULL,
     PRIMARY KEY (job, position)
 );
+CREATE INDEX job_scripts_by_script ON job_scripts (script);
 
 CREATE TABLE runs (
     id TEXT PRIMARY KEY,
@@ -180,6 +180,7 @@ CREATE TABLE runs (
     due_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
     started_at BIGINT,
+    cancelled_at BIGINT,
     ended_at BIGINT,
     revision BIGINT NOT NULL
 );

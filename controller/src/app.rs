@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use crate::auth::throttle::Throttle;
 use crate::authority::Authority;
 use crate::config::Settings;
+use crate::content::Content;
 use crate::data::Data;
 use crate::net::Addresses;
 use crate::presence::{LiveState, Presence};
@@ -27,6 +28,7 @@ pub struct App {
     pub authority: Authority,
     pub trust: Trust,
     pub presence: Presence,
+    pub content: Arc<Content>,
     pub throttle: Throttle,
     /// Counts changes of tasks and runs, for those who watch.
     pub changes: watch::Sender<u64>,
@@ -47,6 +49,7 @@ impl App {
     pub async fn open(
         data: &Data,
         settings: Settings,
+        content: Content,
         dev: bool,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>> {
@@ -55,6 +58,7 @@ impl App {
             authority: Authority::load(data)?,
             trust: Trust::load(data)?,
             presence: Presence::default(),
+            content: Arc::new(content),
             throttle: Throttle::default(),
             changes: watch::Sender::new(0),
             dispatch: Notify::new(),
@@ -98,6 +102,17 @@ impl App {
 
     pub fn now(&self) -> Millis {
         self.clock.now()
+    }
+
+    /// Something of a run changed: those who watch look again, and so does the dispatcher.
+    pub fn changed(&self) {
+        self.changed_for_watchers();
+        self.dispatch.notify_one();
+    }
+
+    /// A change after which there is nothing to dispatch.
+    pub fn changed_for_watchers(&self) {
+        self.changes.send_modify(|count| *count += 1);
     }
 
     pub fn is_stopping(&self) -> bool {

@@ -7,6 +7,7 @@ use aright_shared::time::{DAY, Millis};
 
 use crate::app::App;
 use crate::commands::serve::server_key;
+use crate::dispatch;
 use crate::net::ServerKey;
 
 /// How often it looks without being asked.
@@ -25,6 +26,9 @@ pub async fn run(app: Arc<App>, key: Arc<ServerKey>) {
         let _working = app.background.lock().await;
         if let Err(error) = app.flush_presence().await {
             tracing::error!(error = %error, "presence was not written");
+        }
+        if let Err(error) = dispatch::step(&app).await {
+            tracing::error!(problem = ?error.problem(), "the dispatcher did not finish a step");
         }
         renew_server_key(&app, &key, &mut key_made);
     }

@@ -23,6 +23,9 @@ pub fn agents_port(app: &Arc<App>) -> Router {
         .route_layer(from_fn_with_state(app.clone(), auth::agent::demand_for_renewal));
     let known = Router::new()
         .route("/check-in", post(agents::check_in::handle))
+        .route("/report", post(agents::report::handle))
+        .route("/tasks/{id}/running", post(agents::running::handle))
+        .route("/tasks/{id}/result", post(agents::result::handle))
         .route_layer(from_fn_with_state(app.clone(), auth::agent::demand));
     Router::new()
         .nest("/agent/v1", open.merge(renewing).merge(known))
@@ -48,6 +51,21 @@ pub fn operators_port(app: &Arc<App>) -> Router {
             "/enroll-keys",
             get(operators::enroll_keys::list::handle).post(operators::enroll_keys::create::handle),
         )
+        .route("/technologies", get(operators::documents::technologies))
+        .route("/controls", get(operators::documents::controls))
+        .route("/policies", get(operators::documents::policies))
+        .route("/postures", get(operators::postures::list::handle))
+        .route("/postures/{id}", get(operators::postures::show::handle))
+        .route("/scripts", get(operators::scripts::list::handle).post(operators::scripts::upload::handle))
+        .route("/scripts/{key}", get(operators::scripts::show::handle))
+        .route("/scripts/{key}/approvals", post(operators::scripts::approve::handle))
+        .route("/jobs", get(operators::jobs::list::handle).post(operators::jobs::create::handle))
+        .route("/jobs/{id}", get(operators::jobs::show::handle))
+        .route("/jobs/{id}/runs", post(operators::jobs::run::handle))
+        .route("/jobs/{id}/cancel", post(operators::jobs::cancel::handle))
+        .route("/runs/{id}", get(operators::runs::show::handle))
+        .route("/tasks", get(operators::tasks::list::handle))
+        .route("/tasks/{id}", get(operators::tasks::show::handle))
         .route("/trust", get(operators::trust::handle))
         .route_layer(from_fn_with_state(app.clone(), auth::operator::demand));
     Router::new()

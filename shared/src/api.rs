@@ -38,6 +38,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::content::control::Criticality;
 use crate::content::expect::Expect;
 use crate::content::script::{Confine, Fix, Interpreter, Origin, Risk};
 use crate::digest::Digest;
@@ -277,7 +278,7 @@ pub struct Posture {
     /// Of the control, for people.
     pub number: u32,
     pub statement: String,
-    pub criticality: String,
+    pub criticality: Criticality,
     pub status: Verdict,
     pub reading: Reading,
     pub expect: Expect,

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::app::App;
 use crate::auth::agent::Agent;
+use crate::dispatch::deliver;
 use crate::error::Refused;
 use crate::http_in::Body;
 use crate::presence::{Live, LiveState};
@@ -25,6 +26,7 @@ pub async fn handle(
     check(&told)?;
     let now = app.now();
     let (poll, contradiction) = note(&mut live.state(), &told, now);
+    live.wake();
     if let Some(why) = contradiction {
         quarantine(&app, &live, why, now).await?;
     }
@@ -34,9 +36,12 @@ pub async fn handle(
         tokio::pin!(woken);
         // From here on no call of `wake` is missed, so what is looked at below cannot change unseen.
         woken.as_mut().enable();
+        if live.state().poll != poll {
+            // A later check-in is there: what there is to say is said to that one.
+            return Ok(Json(Orders::default()));
+        }
         let orders = orders(&app, &live, &told).await?;
-        let over = live.state().poll != poll || app.is_stopping() || Instant::now() >= until;
-        if over || !is_empty(&orders) {
+        if !is_empty(&orders) || app.is_stopping() || Instant::now() >= until {
             return Ok(Json(orders));
         }
         tokio::select! {
@@ -111,18 +116,24 @@ async fn quarantine(app: &App, live: &Arc<Live>, why: String, now: Millis) -> Re
 }
 
 /// What there is to say now.
-async fn orders(app: &App, live: &Live, told: &CheckIn) -> Result<Orders, Refused> {
+async fn orders(app: &Arc<App>, live: &Live, told: &CheckIn) -> Result<Orders, Refused> {
     let mut orders = Orders::default();
     if told.trust_version < app.trust.document.version {
         orders.trust = Some(app.trust.envelope.clone());
     }
     let work = {
         let mut state = live.state();
+        let eligible = state.reasons().is_empty();
         orders.full_report = told.observations.is_some() && told.observations != state.observations;
         orders.evaluate = std::mem::take(&mut state.evaluate);
-        std::mem::take(&mut state.work) && state.reasons().is_empty()
+        // While it is not eligible the work waits for it.
+        eligible && std::mem::take(&mut state.work)
     };
-    let _ = work;
+    if work {
+        let claimed = deliver::claim(app, &live.asset).await;
+        live.state().work |= claimed.is_err();
+        orders.tasks.extend(claimed?);
+    }
     Ok(orders)
 }
 

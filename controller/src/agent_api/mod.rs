@@ -3,4 +3,20 @@
 pub mod check_in;
 pub mod enroll;
 pub mod renew;
+pub mod report;
+pub mod result;
+pub mod running;
 pub mod time;
+
+use aright_shared::id::{AssetId, TaskId};
+
+use crate::error::Refused;
+use crate::store::{Conn, tasks};
+
+/// The task, if it is this asset's; another's is as if it were not there.
+fn task_of(conn: &Conn, id: &TaskId, asset: &AssetId) -> Result<tasks::Task, Refused> {
+    let found = tasks::get(conn, id)?.filter(|task| task.asset == *asset);
+    found.ok_or_else(|| {
+        Refused::not_found("task", id).remedy("report only tasks that were delivered to this asset")
+    })
+}

@@ -1,9 +1,15 @@
 //! The operators' REST, a file a verb: [`aright_shared::api`].
 
 pub mod assets;
+pub mod documents;
 pub mod enroll_keys;
 pub mod health;
+pub mod jobs;
+pub mod postures;
+pub mod runs;
+pub mod scripts;
 pub mod session;
+pub mod tasks;
 pub mod trust;
 pub mod version;
 

@@ -8,7 +8,6 @@ use axum::extract::State;
 
 use crate::app::App;
 
-#[expect(clippy::unused_async, reason = "a handler is async")]
 pub async fn handle(State(app): State<Arc<App>>) -> Json<Version> {
     Json(Version { version: env!("CARGO_PKG_VERSION").into(), dev: app.dev })
 }

@@ -71,15 +71,15 @@ pub fn tell(app: &App, data: &Data, addresses: net::Addresses, password: &str) -
         "\
 Aright controller {version}, first start. This is shown once.
 
-  agents      {agents}
-  operators   {operators}
-  authority   {authority}
-  trust root  {trust}
-  user        {FIRST_USER}
-  password    {password}
+  agents             {agents}
+  operators          {operators}
+  ca fingerprint     {authority}
+  trust fingerprint  {trust}
+  user               {FIRST_USER}
+  password           {password}
 
 Log in:
-  aright login {operators} --authority {authority} --user {FIRST_USER}
+  aright login {operators} --ca-fingerprint {authority}
 
 Move the keys in {offline} to a place that this machine cannot reach (see README there).
 ",

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
+use aright_shared::library::Library;
 use aright_shared::time::{Clock as _, WallClock};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::first_start;
 use crate::app::App;
 use crate::config::Settings;
+use crate::content::Content;
 use crate::data::Data;
 use crate::net::{self, Addresses, Port, ServerKey};
-use crate::{background, router};
+use crate::{background, judging, router};
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -33,7 +35,8 @@ pub async fn run(options: Options) -> Result<()> {
     crate::log::start(&settings.log.filter)?;
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
-    let mut server = Server::start(&options.data, settings, options.dev).await?;
+    let mut server =
+        Server::start(&options.data, settings, Content::of(Library::builtin().clone())?, options.dev).await?;
     // Not being run by systemd is no error.
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
     let ended = tokio::select! {
@@ -64,10 +67,11 @@ pub struct Server {
 impl Server {
     /// # Errors
     /// Names what kept it from starting.
-    pub async fn start(root: &Path, settings: Settings, dev: bool) -> Result<Self> {
+    pub async fn start(root: &Path, settings: Settings, content: Content, dev: bool) -> Result<Self> {
         let data = Data::open(root)?;
         first_start::prepare(&data, WallClock.now())?;
-        let app = App::open(&data, settings, dev, Arc::new(WallClock)).await?;
+        let app = App::open(&data, settings, content, dev, Arc::new(WallClock)).await?;
+        judging::catch_up(&app).await?;
         let (agents, operators) = ports(&app).await?;
         let addresses = Addresses { agents: agents.address, operators: operators.address };
         let _ = app.addresses.set(addresses);
@@ -89,12 +93,12 @@ impl Server {
             }),
             tokio::spawn(background::run(app.clone(), key)),
         ];
-        // Last, so that whoever reads it finds open ports.
-        data.write("run/addresses.json", &serde_json::to_vec(&addresses)?)?;
         tracing::info!(agents = %addresses.agents, operators = %addresses.operators, dev, "listening");
         if let Some(password) = password {
             first_start::tell(&app, &data, addresses, &password)?;
         }
+        // Last, so that whoever waits for it finds open ports and what was told.
+        data.write("run/addresses.json", &serde_json::to_vec(&addresses)?)?;
         Ok(Self { app, addresses, parts })
     }
 

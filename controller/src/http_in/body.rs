@@ -34,7 +34,11 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for MaybeBody
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
         let bytes = arrive(request).await?;
-        if bytes.is_empty() { Ok(Self(T::default())) } else { parse(&bytes).map(Self) }
+        // `null` is how some clients write nothing.
+        if bytes.is_empty() || bytes.as_ref() == b"null" {
+            return Ok(Self(T::default()));
+        }
+        parse(&bytes).map(Self)
     }
 }
 

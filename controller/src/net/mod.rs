@@ -19,10 +19,10 @@ pub struct Addresses {
 
 /// What this machine is called: the settings' names first, then its host name and loopback.
 pub fn names(settings: &[String]) -> Vec<String> {
-    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let own = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
     let loopback = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let mut names: Vec<String> = Vec::new();
-    for name in settings.iter().cloned().chain([own.trim().to_owned()]).chain(loopback) {
+    for name in settings.iter().cloned().chain([own]).chain(loopback) {
         if crate::config::is_host(&name) && !names.contains(&name) {
             names.push(name);
         }

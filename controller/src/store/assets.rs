@@ -148,6 +148,10 @@ pub fn list(conn: &Conn, selection: &Selection, limit: u32) -> Result<Vec<Asset>
     )
 }
 
+pub fn hostname(conn: &Conn, id: &AssetId) -> Result<Option<String>, StoreError> {
+    conn.row("SELECT hostname FROM assets WHERE id = $1", params![id.as_str()], |row| row.get(0))
+}
+
 pub fn tags(conn: &Conn, id: &AssetId) -> Result<Vec<String>, StoreError> {
     conn.rows("SELECT tag FROM asset_tags WHERE asset = $1 ORDER BY tag", params![id.as_str()], |row| {
         row.get(0)

@@ -1,6 +1,10 @@
 //! The controller over its real wire: TLS, HTTP, the store on disk.
 
 mod agents;
+mod dispatch;
+mod jobs;
 mod operators;
+mod posture;
 mod process;
+mod scripts;
 mod world;

@@ -82,10 +82,10 @@ async fn the_first_start_says_how_to_log_in_once_and_kill_9_loses_nothing() {
     let data = folder.path().join("data");
     let mut first = start(&data);
     let lines = told(&mut first);
-    let authority: Digest = word(&lines, "authority").parse().expect("a fingerprint");
+    let authority: Digest = word(&lines, "ca fingerprint").parse().expect("a fingerprint");
     let password = word(&lines, "password");
     let hint = lines.iter().find(|line| line.contains("aright login")).expect("the command");
-    assert!(hint.contains(&format!("--authority {authority}")), "{hint}");
+    assert!(hint.contains(&format!("--ca-fingerprint {authority}")), "{hint}");
     assert!(logs_in(&first.operators, authority, &password).await);
     first.child.kill().expect("kill -9");
     let mut errors = String::new();
@@ -124,7 +124,7 @@ async fn admin_reset_gets_an_administrator_back_in() {
     let data = folder.path().join("data");
     let mut running = start(&data);
     let lines = told(&mut running);
-    let authority: Digest = word(&lines, "authority").parse().expect("a fingerprint");
+    let authority: Digest = word(&lines, "ca fingerprint").parse().expect("a fingerprint");
     let reset = run(&["admin", "reset", "--data", data.to_str().expect("text")]);
     assert!(reset.status.success());
     let text = String::from_utf8(reset.stdout).expect("text");

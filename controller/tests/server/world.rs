@@ -1,16 +1,25 @@
 //! A controller in this process, and clients that talk to it as agents and operators do.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aright_controller::commands::serve::Server;
 use aright_controller::config::Settings;
+use aright_controller::content::Content;
 use aright_shared::api::{EnrollKeyMade, Login, NewEnrollKey, Session};
 use aright_shared::client::{Client, ClientError, ClientIdentity, Pinned, tls_config};
 use aright_shared::digest::Digest;
-use aright_shared::id::AssetId;
+use aright_shared::envelope::TASK;
+use aright_shared::id::{AssetId, TaskId};
+use aright_shared::library::Library;
+use aright_shared::outcome::{HostChange, Outcome};
+use aright_shared::posture::{Evidence, Missing, Observation, Reading, Spot, Value};
 use aright_shared::problem::Problem;
+use aright_shared::task::{Delivery, TaskOrder, TaskReport};
 use aright_shared::time::Millis;
-use aright_shared::wire::{CheckIn, EnrollReply, EnrollRequest, Facts, Orders};
+use aright_shared::wire::{
+    CheckIn, EnrollReply, EnrollRequest, Facts, Orders, Report, ReportReply, Running, observations_digest,
+};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -21,12 +30,17 @@ pub struct World {
     pub operator: Client,
 }
 
+pub const CONTENT: &str = include_str!("content.yaml");
 pub const PASSWORD: &str = "right-password";
 
 impl World {
     pub async fn start() -> Self {
+        Self::start_as(true).await
+    }
+
+    pub async fn start_as(dev: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let server = serve(&folder.path().join("data")).await;
+        let server = serve(&folder.path().join("data"), CONTENT, dev).await;
         set_password(&server).await;
         let operator = log_in(&server).await;
         Self { folder, server, operator }
@@ -34,8 +48,12 @@ impl World {
 
     /// Stops it as a signal does, and starts it again from its folder.
     pub async fn restart(self) -> Self {
+        self.restart_with(CONTENT).await
+    }
+
+    pub async fn restart_with(self, content: &str) -> Self {
         self.server.stop().await.expect("stops");
-        let server = serve(&self.folder.path().join("data")).await;
+        let server = serve(&self.folder.path().join("data"), content, true).await;
         let operator = log_in(&server).await;
         Self { folder: self.folder, server, operator }
     }
@@ -58,7 +76,12 @@ impl World {
     }
 
     pub async fn enroll(&self, hostname: &str) -> Agent {
-        let key = self.enroll_key(NewEnrollKey::default()).await;
+        self.enroll_tagged(hostname, &[]).await
+    }
+
+    pub async fn enroll_tagged(&self, hostname: &str, tags: &[&str]) -> Agent {
+        let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        let key = self.enroll_key(NewEnrollKey { tags, ..NewEnrollKey::default() }).await;
         let host = Host::new(hostname);
         let reply: EnrollReply =
             self.stranger().post("/agent/v1/enroll", &host.request(&key.secret)).await.expect("enrols");
@@ -67,16 +90,25 @@ impl World {
 
     pub fn agent(&self, host: Host, reply: &EnrollReply) -> Agent {
         let client = client(&self.agents_url(), self.authority(), Some(host.identity(&reply.certificate)));
-        Agent { asset: reply.asset.clone(), reply: reply.clone(), host, client, counter: 0 }
+        Agent {
+            asset: reply.asset.clone(),
+            reply: reply.clone(),
+            host,
+            client,
+            counter: 0,
+            seen: BTreeMap::new(),
+        }
     }
 }
 
-async fn serve(data: &std::path::Path) -> Server {
+async fn serve(data: &std::path::Path, content: &str, dev: bool) -> Server {
     let mut settings = Settings::default();
     settings.agents.listen = ([127, 0, 0, 1], 0).into();
     settings.operators.listen = ([127, 0, 0, 1], 0).into();
     settings.dispatch.lease_s = 1;
-    Server::start(data, settings, true).await.expect("starts")
+    let library = Library::parse(&[("content.yaml", content)]).expect("content");
+    let content = Content::of(library).expect("content");
+    Server::start(data, settings, content, dev).await.expect("starts")
 }
 
 async fn set_password(server: &Server) {
@@ -154,9 +186,73 @@ pub struct Agent {
     pub host: Host,
     pub client: Client,
     pub counter: u64,
+    /// What it has observed.
+    pub seen: BTreeMap<Spot, Observation>,
+}
+
+pub fn spot(control: &str, instance: &str) -> Spot {
+    let key = |text: &str| text.parse().expect("a key");
+    Spot { control: key(control), technology: key("debian-12"), instance: instance.into() }
 }
 
 impl Agent {
+    pub fn see(&mut self, control: &str, instance: &str, reading: Reading) {
+        let spot = spot(control, instance);
+        let evidence = vec![Evidence { source: "/etc/x".into(), place: None, text: "x".into() }];
+        self.seen.insert(spot.clone(), Observation { spot, reading, evidence, at: Millis(5) });
+    }
+
+    /// A host on which `max-days` and both instances of `banner` fail.
+    pub fn see_failures(&mut self) {
+        self.see("max-days", "default", Reading::Value(Value::Int(99_999)));
+        self.see("banner", "one", Reading::Value(Value::Text("no".into())));
+        self.see("banner", "two", Reading::Absent(Missing::Value));
+    }
+
+    pub fn report_of(&self, seen: Vec<Observation>, full: bool) -> Report {
+        Report {
+            full,
+            facts: full.then(|| self.host.facts.clone()),
+            technologies: vec!["debian-12".parse().expect("a key")],
+            observations: seen,
+            not_applicable: Vec::new(),
+            gone: Vec::new(),
+            digest: observations_digest(self.seen.values()),
+            at: Millis(5),
+            clock: None,
+        }
+    }
+
+    pub async fn report(&self, report: &Report) -> Result<ReportReply, ClientError> {
+        self.client.post("/agent/v1/report", report).await
+    }
+
+    pub async fn report_all(&self) {
+        let reply = self.report(&self.report_of(self.seen.values().cloned().collect(), true)).await;
+        assert!(reply.expect("taken").in_step);
+    }
+
+    /// Checks in until there is a task.
+    pub async fn task(&mut self) -> (Delivery, TaskOrder) {
+        for _ in 0..100 {
+            let mut orders = self.check_in(5).await.expect("orders");
+            if let Some(delivery) = orders.tasks.pop() {
+                let order = delivery.order.open(TASK, &[self.reply.task_key], 1).expect("signed");
+                return (delivery, order);
+            }
+        }
+        panic!("no task came")
+    }
+
+    pub async fn running(&self, order: &TaskOrder) -> Result<(), ClientError> {
+        let running = Running { nonce: order.nonce.clone(), clock: None };
+        self.client.post(&format!("/agent/v1/tasks/{}/running", order.task), &running).await
+    }
+
+    pub async fn result(&self, report: &TaskReport) -> Result<(), ClientError> {
+        self.client.post(&format!("/agent/v1/tasks/{}/result", report.task), report).await
+    }
+
     pub fn told(&mut self, wait_s: u32) -> CheckIn {
         self.counter += 1;
         CheckIn {
@@ -188,4 +284,26 @@ pub fn names_all(problem: &Problem) {
         problem.field.is_some() && problem.value.is_some() && problem.remedy.is_some(),
         "field, value or remedy is missing: {problem:?}"
     );
+}
+
+/// What an agent would say of a task.
+pub fn task_report(task: &TaskId, outcome: Outcome, change: HostChange) -> TaskReport {
+    TaskReport {
+        task: task.clone(),
+        outcome,
+        refusal: None,
+        change,
+        detail: "done".into(),
+        started: Millis(1),
+        ended: Millis(2),
+        script: None,
+        targets: Vec::new(),
+        regressed: Vec::new(),
+        diff: Vec::new(),
+        overreach: Vec::new(),
+        activation: Vec::new(),
+        confinement: None,
+        clock: None,
+        steps: Vec::new(),
+    }
 }

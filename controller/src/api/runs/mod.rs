@@ -1,0 +1,3 @@
+//! Runs, as operators see them.
+
+pub mod show;

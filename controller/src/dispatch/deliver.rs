@@ -1,0 +1,92 @@
+//! A task is handed to its agent: signed anew each time it is delivered, under a lease until the agent
+//! says that it runs.
+
+use std::sync::Arc;
+
+use aright_shared::content::script::Origin;
+use aright_shared::envelope::{Envelope, TASK};
+use aright_shared::id::AssetId;
+use aright_shared::outcome::{HostChange, Outcome, Refusal};
+use aright_shared::task::{Delivery, TaskKind, TaskOrder};
+use aright_shared::time::{MINUTE, Millis, SECOND};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::end;
+use crate::app::App;
+use crate::error::Refused;
+use crate::jobs::custom;
+use crate::store::tasks::{End, Task};
+use crate::store::{Tx, runs, scripts, tasks};
+
+/// How long an order may be obeyed; it is judged in controller time, which agents know to within the
+/// clock limit.
+const VALID: i64 = 10 * MINUTE;
+
+/// The next task of this asset, if it may have one now.
+///
+/// # Errors
+/// The store failed.
+pub async fn claim(app: &Arc<App>, asset: &AssetId) -> Result<Option<Delivery>, Refused> {
+    let (shared, asset) = (app.clone(), asset.clone());
+    app.store
+        .write(move |tx| {
+            let now = shared.now();
+            // Those that may not be delivered any more end here, and the next one is looked at.
+            while let Some(task) = tasks::next(tx, &asset, now)? {
+                if let Some(delivery) = deliver(&shared, tx, &task, now)? {
+                    return Ok(Some(delivery));
+                }
+            }
+            Ok(None)
+        })
+        .await
+}
+
+fn deliver(app: &Arc<App>, tx: &Tx<'_>, task: &Task, now: Millis) -> Result<Option<Delivery>, Refused> {
+    let row = scripts::get(tx, task.script)?;
+    let approval = match &row {
+        Some(row) if row.origin != Origin::Library => custom::in_force(tx, &app.trust, row, now)?,
+        _ => None,
+    };
+    let Some(row) = row.filter(|row| row.origin == Origin::Library || approval.is_some()) else {
+        let end = End {
+            outcome: Outcome::Refused,
+            refusal: Some(Refusal::NotApproved),
+            change: HostChange::None,
+            detail: "the script has no approval in force: approve it and run the job again".into(),
+        };
+        end::by_us(app, tx, task, &end, now)?;
+        return Ok(None);
+    };
+    let order = order(app, task, approval.as_ref(), now)?;
+    let envelope = Envelope::seal(TASK, &order, &[&app.trust.task_key])?;
+    let lease_until = now.plus(i64::from(app.settings.dispatch.lease_s) * SECOND);
+    tasks::deliver(tx, &task.id, &order.nonce, &envelope, now, lease_until)?;
+    runs::touch(tx, &task.run)?;
+    let shared = app.clone();
+    tx.on_commit(move || shared.changed_for_watchers());
+    tracing::info!(task.id = %task.id, asset.id = %task.asset, "delivering");
+    Ok(Some(Delivery { task: task.id.clone(), order: envelope, script: row.bytes, approval }))
+}
+
+fn order(app: &App, task: &Task, approval: Option<&Envelope>, now: Millis) -> Result<TaskOrder, Refused> {
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).map_err(anyhow::Error::from)?;
+    Ok(TaskOrder {
+        task: task.id.clone(),
+        run: Some(task.run.clone()),
+        asset: task.asset.clone(),
+        kind: TaskKind::Run,
+        script: task.script,
+        approval: approval.map(Envelope::digest).transpose()?,
+        params: task.params.clone(),
+        targets: task.targets.clone(),
+        undo_of: None,
+        not_before: now.plus(-MINUTE),
+        not_after: now.plus(VALID),
+        nonce: BASE64.encode(nonce),
+        confirm_s: app.settings.dispatch.confirm_s,
+        clock_limit_ms: i64::from(app.settings.dispatch.clock_limit_s) * SECOND,
+    })
+}

@@ -1,0 +1,83 @@
+//! A task ends: by its agent's report, stored once however often it comes, or by us.
+
+use std::sync::Arc;
+
+use aright_shared::outcome::Outcome;
+use aright_shared::task::TaskReport;
+use aright_shared::time::Millis;
+
+use crate::app::App;
+use crate::error::Refused;
+use crate::store::tasks::{End, Task};
+use crate::store::{StoreError, Tx, runs, tasks};
+
+/// Ends a task of which its agent has said nothing.
+///
+/// # Errors
+/// The store failed.
+pub fn by_us(app: &Arc<App>, tx: &Tx<'_>, task: &Task, end: &End, now: Millis) -> Result<(), StoreError> {
+    tracing::info!(task.id = %task.id, outcome = %end.outcome, "a task ended without its agent");
+    tasks::end(tx, &task.id, end, now)?;
+    follow(app, tx, task)
+}
+
+/// Takes an agent's report. The first final one stands. Where we had given a running task up, its
+/// agent's word replaces our guess; an end that an operator or the expiry made stays.
+///
+/// # Errors
+/// A report that contradicts itself, or the store failed.
+pub fn by_report(
+    app: &Arc<App>,
+    tx: &Tx<'_>,
+    task: &Task,
+    report: &TaskReport,
+    now: Millis,
+) -> Result<(), Refused> {
+    check(report)?;
+    let before = tasks::report(tx, &task.id)?;
+    if before.is_some_and(|before| before.outcome.is_final()) {
+        return Ok(());
+    }
+    let given_up = task.end.as_ref().is_some_and(|end| end.outcome == Outcome::Interrupted);
+    if task.ended.is_some() && !given_up {
+        return Ok(());
+    }
+    let end = End {
+        outcome: report.outcome,
+        refusal: report.refusal,
+        change: report.change,
+        detail: report.detail.chars().take(4096).collect(),
+    };
+    tasks::end(tx, &task.id, &end, now)?;
+    tasks::put_report(tx, report, now)?;
+    tracing::info!(task.id = %task.id, outcome = %end.outcome, change = %end.change, "a task ended");
+    Ok(follow(app, tx, task)?)
+}
+
+fn check(report: &TaskReport) -> Result<(), Refused> {
+    let refused = report.outcome == Outcome::Refused;
+    if refused != report.refusal.is_some() {
+        return Err(Refused::invalid(
+            "refusal",
+            report.outcome,
+            "refused goes with a reason, and only refused",
+        )
+        .remedy("send both or neither"));
+    }
+    if matches!(report.outcome, Outcome::Undelivered) {
+        return Err(Refused::invalid("outcome", report.outcome, "only the controller says so")
+            .remedy("send what became of the task on the host"));
+    }
+    Ok(())
+}
+
+/// What is to happen once it is on disk: the asset's next task, the run's end.
+fn follow(app: &Arc<App>, tx: &Tx<'_>, task: &Task) -> Result<(), StoreError> {
+    runs::touch(tx, &task.run)?;
+    let (app, asset) = (app.clone(), task.asset.clone());
+    tx.on_commit(move || {
+        app.presence.offer_work([&asset]);
+        app.changed();
+    });
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! From observations to postures: when a report brings new ones, and when a policy has changed, which
+//! needs no host to be asked.
+
+use std::collections::HashMap;
+
+use aright_shared::api::ScriptState;
+use aright_shared::content::script::Origin;
+use aright_shared::id::AssetId;
+use aright_shared::posture::{Observation, Spot, Verdict};
+use aright_shared::time::Millis;
+
+use crate::app::App;
+use crate::content::Content;
+use crate::store::postures::Place;
+use crate::store::scripts::Script;
+use crate::store::{StoreError, Tx, assets, content, observations, postures, scripts};
+
+/// Which spots are to be judged.
+#[derive(Clone, Copy)]
+pub enum Scope<'a> {
+    /// Those that a report changed; their verdicts count as made now.
+    Changed(&'a [Spot]),
+    /// All, where a policy changed; only other verdicts than before are written.
+    Everything,
+}
+
+/// Judges an asset's observations by every policy that is for it, and removes the postures that none
+/// wants any more.
+///
+/// # Errors
+/// The store failed.
+pub fn judge(
+    tx: &Tx<'_>,
+    content: &Content,
+    asset: &AssetId,
+    seen: &[Observation],
+    scope: Scope<'_>,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let tags = assets::tags(tx, asset)?.into_iter().collect();
+    let in_scope = |spot: &Spot| match scope {
+        Scope::Changed(spots) => spots.contains(spot),
+        Scope::Everything => true,
+    };
+    let mut known: HashMap<Place, Verdict> =
+        postures::of_asset(tx, asset)?.into_iter().filter(|(place, _)| in_scope(&place.spot)).collect();
+    for observation in seen.iter().filter(|observation| in_scope(&observation.spot)) {
+        for (policy, verdict) in content.judge(&observation.spot, &observation.reading, &tags) {
+            let place =
+                Place { asset: asset.clone(), policy: policy.clone(), spot: observation.spot.clone() };
+            let before = known.remove(&place);
+            if matches!(scope, Scope::Changed(_)) || before != Some(verdict) {
+                postures::put(tx, &place, verdict, now)?;
+            }
+        }
+    }
+    known.keys().try_for_each(|place| postures::delete(tx, place))
+}
+
+/// Brings the store in step with the content of this start: keeps every library version, and judges
+/// anew what a changed policy wants otherwise.
+///
+/// # Errors
+/// The store failed.
+pub async fn catch_up(app: &App) -> Result<(), StoreError> {
+    let (library, now) = (app.content.clone(), app.now());
+    app.store.write(move |tx| keep_library(tx, &library, now)).await?;
+    let stored = app.store.read(content::policies).await?;
+    let current: Vec<_> =
+        app.content.policies().iter().map(|policy| (policy.key.clone(), policy.digest)).collect();
+    if stored == current {
+        return Ok(());
+    }
+    tracing::info!(policies = current.len(), "policies changed: judging stored observations anew");
+    let all = app.store.read(assets::all).await?;
+    for asset in all {
+        let library = app.content.clone();
+        app.store
+            .write(move |tx| {
+                let seen = observations::of_asset(tx, &asset.id)?;
+                judge(tx, &library, &asset.id, &seen, Scope::Everything, now)
+            })
+            .await?;
+    }
+    // Last: a start that is cut short begins again.
+    let library = app.content.clone();
+    app.store
+        .write(move |tx| {
+            for (key, _) in
+                stored.iter().filter(|(key, _)| !library.policies().iter().any(|policy| policy.key == *key))
+            {
+                content::delete_policy(tx, key)?;
+            }
+            library
+                .policies()
+                .iter()
+                .try_for_each(|policy| content::put_policy(tx, &policy.key, policy.digest, &policy.document))
+        })
+        .await
+}
+
+fn keep_library(tx: &Tx<'_>, library: &Content, now: Millis) -> Result<(), StoreError> {
+    for own in library.scripts() {
+        if scripts::get(tx, own.digest)?.is_some() {
+            continue;
+        }
+        let before = scripts::newest(tx, &own.script.key)?;
+        let script = Script {
+            digest: own.digest,
+            key: own.script.key.clone(),
+            version: before.map_or(1, |before| before.version + 1),
+            origin: Origin::Library,
+            state: ScriptState::Approved,
+            bytes: own.bytes.clone(),
+            created: now,
+            author: "library".into(),
+        };
+        scripts::insert(tx, &script)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,289 @@
+//! Tasks: one script on one asset in one run. Every legal move from state to state is a statement
+//! here that changes nothing when the task is elsewhere.
+
+use std::collections::BTreeMap;
+
+use aright_shared::api::TaskFilter;
+use aright_shared::digest::Digest;
+use aright_shared::envelope::Envelope;
+use aright_shared::id::{AssetId, JobId, RunId, TaskId};
+use aright_shared::outcome::{HostChange, Outcome, Refusal};
+use aright_shared::task::{Target, TaskReport, TaskState};
+use aright_shared::time::Millis;
+use rusqlite::{Row, params};
+
+use super::conn::{json, millis, millis_opt, parsed, parsed_opt};
+use super::filter::Where;
+use super::{Conn, StoreError, Tx};
+
+#[derive(Clone, Debug)]
+pub struct Task {
+    pub id: TaskId,
+    pub job: JobId,
+    pub run: RunId,
+    pub asset: AssetId,
+    pub script: Digest,
+    /// Its place among the run's tasks on the asset.
+    pub position: u32,
+    pub params: BTreeMap<String, String>,
+    pub targets: Vec<Target>,
+    pub timeout_ms: i64,
+    pub state: TaskState,
+    pub end: Option<End>,
+    pub queued: Millis,
+    pub delivered: Option<Millis>,
+    pub running: Option<Millis>,
+    pub ended: Option<Millis>,
+}
+
+/// What became of it, in short; [`TaskReport`] has the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    pub outcome: Outcome,
+    pub refusal: Option<Refusal>,
+    pub change: HostChange,
+    pub detail: String,
+}
+
+const COLUMNS: &str = "t.id, t.job, t.run, t.asset, t.script, t.position, t.params, t.targets, \
+     t.timeout_ms, t.state, t.outcome, t.refusal, t.change, t.detail, t.queued_at, t.delivered_at, \
+     t.running_at, t.ended_at";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Task> {
+    let outcome: Option<Outcome> = parsed_opt(row, 10)?;
+    let change: Option<HostChange> = parsed_opt(row, 12)?;
+    let (refusal, detail) = (parsed_opt(row, 11)?, row.get(13)?);
+    let end = outcome.map(|outcome| End {
+        outcome,
+        refusal,
+        change: change.unwrap_or(HostChange::Unknown),
+        detail,
+    });
+    Ok(Task {
+        id: parsed(row, 0)?,
+        job: parsed(row, 1)?,
+        run: parsed(row, 2)?,
+        asset: parsed(row, 3)?,
+        script: parsed(row, 4)?,
+        position: row.get(5)?,
+        params: json(row, 6)?,
+        targets: json(row, 7)?,
+        timeout_ms: row.get(8)?,
+        state: parsed(row, 9)?,
+        end,
+        queued: millis(row, 14)?,
+        delivered: millis_opt(row, 15)?,
+        running: millis_opt(row, 16)?,
+        ended: millis_opt(row, 17)?,
+    })
+}
+
+pub fn insert(tx: &Tx<'_>, task: &Task) -> Result<(), StoreError> {
+    let end = task.end.as_ref();
+    tx.execute(
+        "INSERT INTO tasks (id, job, run, asset, script, position, params, targets, timeout_ms, state, \
+         outcome, refusal, change, detail, queued_at, ended_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        params![
+            task.id.as_str(),
+            task.job.as_str(),
+            task.run.as_str(),
+            task.asset.as_str(),
+            task.script.to_string(),
+            task.position,
+            serde_json::to_string(&task.params)?,
+            serde_json::to_string(&task.targets)?,
+            task.timeout_ms,
+            task.state.as_str(),
+            end.map(|end| end.outcome.as_str()),
+            end.and_then(|end| end.refusal).map(Refusal::as_str),
+            end.map(|end| end.change.as_str()),
+            end.map_or("", |end| &end.detail),
+            task.queued.0,
+            task.ended.map(|at| at.0)
+        ],
+    )?;
+    Ok(())
+}
+
+pub fn get(conn: &Conn, id: &TaskId) -> Result<Option<Task>, StoreError> {
+    conn.row(&format!("SELECT {COLUMNS} FROM tasks t WHERE t.id = $1"), params![id.as_str()], read)
+}
+
+/// In order of id, above `after`.
+pub fn list(
+    conn: &Conn,
+    filter: &TaskFilter,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Vec<Task>, StoreError> {
+    let mut wanted = Where::default();
+    wanted.equal("t.job", filter.job.as_ref());
+    wanted.equal("t.run", filter.run.as_ref());
+    wanted.equal("t.asset", filter.asset.as_ref());
+    wanted.equal("t.state", filter.state);
+    wanted.equal("t.outcome", filter.outcome);
+    if let Some(after) = after {
+        wanted.with("t.id > ?", [after]);
+    }
+    let (text, values) = wanted.finish();
+    conn.rows(
+        &format!("SELECT {COLUMNS} FROM tasks t{text} ORDER BY t.id LIMIT {limit}"),
+        rusqlite::params_from_iter(values),
+        read,
+    )
+}
+
+/// The one that the asset may have next: of an executing run, in order, while none of its others is
+/// under way.
+pub fn next(conn: &Conn, asset: &AssetId, now: Millis) -> Result<Option<Task>, StoreError> {
+    conn.row(
+        &format!(
+            "SELECT {COLUMNS} FROM tasks t JOIN runs r ON r.id = t.run \
+             WHERE t.asset = $1 AND t.state = 'queued' AND r.state = 'executing' AND r.expires_at > $2 \
+             AND NOT EXISTS (SELECT 1 FROM tasks o WHERE o.asset = $1 \
+             AND o.state IN ('delivered', 'running', 'confirming')) \
+             ORDER BY r.started_at, t.run, t.position LIMIT 1"
+        ),
+        params![asset.as_str(), now.0],
+        read,
+    )
+}
+
+/// `queued` → `delivered`, under a lease.
+pub fn deliver(
+    tx: &Tx<'_>,
+    id: &TaskId,
+    nonce: &str,
+    order: &Envelope,
+    now: Millis,
+    lease_until: Millis,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE tasks SET state = 'delivered', nonce = $1, order_envelope = $2, delivered_at = $3, \
+         lease_until = $4 WHERE id = $5 AND state = 'queued'",
+        params![nonce, serde_json::to_string(order)?, now.0, lease_until.0, id.as_str()],
+    )?;
+    Ok(())
+}
+
+/// `queued` or `delivered` → `running`, once, by the order last signed; false when it is not to run.
+pub fn start(
+    tx: &Tx<'_>,
+    id: &TaskId,
+    asset: &AssetId,
+    nonce: &str,
+    now: Millis,
+    silence_ms: i64,
+) -> Result<bool, StoreError> {
+    let changed = tx.execute(
+        "UPDATE tasks SET state = 'running', running_at = $1, lease_until = NULL, \
+         silent_at = $1 + timeout_ms + $2 \
+         WHERE id = $3 AND asset = $4 AND nonce = $5 AND state IN ('queued', 'delivered') \
+         AND EXISTS (SELECT 1 FROM runs WHERE runs.id = tasks.run AND runs.state = 'executing')",
+        params![now.0, silence_ms, id.as_str(), asset.as_str(), nonce],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Notes the outcome; one that is not final leaves the task `confirming`.
+pub fn end(tx: &Tx<'_>, id: &TaskId, end: &End, now: Millis) -> Result<(), StoreError> {
+    let (state, ended) = match end.outcome.is_final() {
+        true => (TaskState::Ended, Some(now.0)),
+        false => (TaskState::Confirming, None),
+    };
+    tx.execute(
+        "UPDATE tasks SET state = $1, outcome = $2, refusal = $3, change = $4, detail = $5, ended_at = $6, \
+         lease_until = NULL, silent_at = NULL WHERE id = $7",
+        params![
+            state.as_str(),
+            end.outcome.as_str(),
+            end.refusal.map(Refusal::as_str),
+            end.change.as_str(),
+            end.detail,
+            ended,
+            id.as_str()
+        ],
+    )?;
+    Ok(())
+}
+
+/// Keeps the report, replacing one that was not final.
+pub fn put_report(tx: &Tx<'_>, report: &TaskReport, now: Millis) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO task_reports (task, report, received_at) VALUES ($1, $2, $3) \
+         ON CONFLICT (task) DO UPDATE SET report = excluded.report, received_at = excluded.received_at",
+        params![report.task.as_str(), serde_json::to_string(report)?, now.0],
+    )?;
+    Ok(())
+}
+
+pub fn report(conn: &Conn, id: &TaskId) -> Result<Option<TaskReport>, StoreError> {
+    conn.row("SELECT report FROM task_reports WHERE task = $1", params![id.as_str()], |row| json(row, 0))
+}
+
+pub fn order(conn: &Conn, id: &TaskId) -> Result<Option<Envelope>, StoreError> {
+    conn.row(
+        "SELECT order_envelope FROM tasks WHERE id = $1 AND order_envelope IS NOT NULL",
+        params![id.as_str()],
+        |row| json(row, 0),
+    )
+}
+
+pub fn has_lapsed(conn: &Conn, now: Millis) -> Result<bool, StoreError> {
+    let found = conn.row(
+        "SELECT 1 FROM tasks WHERE state = 'delivered' AND lease_until <= $1 LIMIT 1",
+        params![now.0],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
+/// `delivered` → `queued`, where the lease has run out.
+pub fn requeue(tx: &Tx<'_>, now: Millis) -> Result<Vec<(RunId, AssetId)>, StoreError> {
+    tx.rows(
+        "UPDATE tasks SET state = 'queued', lease_until = NULL \
+         WHERE state = 'delivered' AND lease_until <= $1 RETURNING run, asset",
+        params![now.0],
+        |row| Ok((parsed(row, 0)?, parsed(row, 1)?)),
+    )
+}
+
+/// Queued ones whose run has waited long enough.
+pub fn overdue(conn: &Conn, now: Millis) -> Result<Vec<Task>, StoreError> {
+    conn.rows(
+        &format!(
+            "SELECT {COLUMNS} FROM tasks t JOIN runs r ON r.id = t.run \
+             WHERE t.state = 'queued' AND r.expires_at <= $1"
+        ),
+        params![now.0],
+        read,
+    )
+}
+
+/// Running ones of which nothing was heard for longer than they can take.
+pub fn silent(conn: &Conn, now: Millis) -> Result<Vec<Task>, StoreError> {
+    conn.rows(
+        &format!("SELECT {COLUMNS} FROM tasks t WHERE t.state = 'running' AND t.silent_at <= $1"),
+        params![now.0],
+        read,
+    )
+}
+
+/// From when on a running task's silence means that it was interrupted.
+pub fn give_up_at(tx: &Tx<'_>, id: &TaskId, at: Millis) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE tasks SET silent_at = $1 WHERE id = $2 AND state = 'running'",
+        params![at.0, id.as_str()],
+    )?;
+    Ok(())
+}
+
+/// Those of a job that have not begun.
+pub fn not_begun(conn: &Conn, job: &JobId) -> Result<Vec<Task>, StoreError> {
+    conn.rows(
+        &format!("SELECT {COLUMNS} FROM tasks t WHERE t.job = $1 AND t.state IN ('queued', 'delivered')"),
+        params![job.as_str()],
+        read,
+    )
+}
