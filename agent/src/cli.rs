@@ -134,8 +134,13 @@ impl Enroll {
     /// The options, and where they are silent the settings.
     fn invitation(self, config: &Config) -> anyhow::Result<crate::enroll::Invitation> {
         use anyhow::Context as _;
-        let key = if self.key == "-" { std::io::read_to_string(std::io::stdin())?.trim().to_owned() } else { self.key };
-        let controllers = if self.controller.is_empty() { config.controllers.clone() } else { self.controller };
+        let key = if self.key == "-" {
+            std::io::read_to_string(std::io::stdin())?.trim().to_owned()
+        } else {
+            self.key
+        };
+        let controllers =
+            if self.controller.is_empty() { config.controllers.clone() } else { self.controller };
         Ok(crate::enroll::Invitation {
             controllers,
             key,

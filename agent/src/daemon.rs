@@ -3,6 +3,7 @@
 //! Two halves over one link: [`poll`] holds a check-in open and passes on what it brings; [`work`] does
 //! one thing after the other on the host thread. Either may fail and is tried again; neither waits for the other.
 
+mod obey;
 mod poll;
 mod renew;
 mod work;
@@ -99,7 +100,8 @@ impl Agent {
             bail!("this host is not enrolled; next: aright-agent enroll --help");
         };
         let floor = Floor::new(state.read("controller-time.json")?);
-        let url = identity.controllers.first().context("identity.json names no controller; next: enrol again")?;
+        let url =
+            identity.controllers.first().context("identity.json names no controller; next: enrol again")?;
         let link = Link::new(url, identity.ca_fingerprint, &floor, Some(state.tls_identity()?))?;
         let trust = state.trust()?;
         Ok(Self {

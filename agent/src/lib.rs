@@ -5,10 +5,12 @@
 
 pub mod activate;
 pub mod cage;
+pub mod cli;
 pub mod clock;
 pub mod commit;
 pub mod config;
 pub mod confirm;
+pub mod daemon;
 pub mod diff;
 pub mod durable;
 pub mod enroll;
@@ -17,11 +19,13 @@ pub mod facts;
 pub mod host;
 pub mod identity;
 pub mod link;
+pub mod local;
 pub mod mask;
 pub mod meta;
 pub mod paths;
 pub mod probe;
 pub mod root;
+pub mod sight;
 pub mod stage;
 pub mod task;
 pub mod undo;

@@ -122,7 +122,7 @@ impl Backoff {
         self.attempts = 0;
     }
 
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         let ceiling_ms = 500u64 << self.attempts.min(7);
         self.attempts = self.attempts.saturating_add(1);
         Duration::from_millis(jitter(ceiling_ms.min(60_000)))

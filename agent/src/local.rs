@@ -4,14 +4,29 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use aright_shared::id::{Key, TaskId};
 use aright_shared::library::Library;
-use aright_shared::time::Millis;
+use aright_shared::outcome::HostChange;
+use aright_shared::posture::{Observation, Verdict, judge};
+use aright_shared::time::{Clock as _, Millis, WallClock};
+use serde_json::json;
 
+use crate::activate::Live;
+use crate::commit::Tree;
 use crate::config::Config;
 use crate::enroll::Invitation;
+use crate::evaluate::{Evaluation, Evaluator};
 use crate::identity::StateDir;
+use crate::probe::View;
+use crate::root::Root;
+use crate::task::spool::Spool;
+use crate::undo;
+
+/// A control fails: for scripts that ask by exit code.
+const FAILS: u8 = 3;
 
 /// Writes to stdout; a reader that went away ends nothing.
 fn say(text: &str) {
@@ -52,9 +67,192 @@ pub fn reset_time(config: &Config) -> anyhow::Result<()> {
     let path = state.file("controller-time.json");
     let was: Option<Millis> = state.read("controller-time.json").unwrap_or_default();
     match std::fs::remove_file(&path) {
-        Ok(()) => say(&format!("forgotten: {}; next: restart the service", was.map_or("unreadable".into(), |was| was.to_string()))),
+        Ok(()) => say(&format!(
+            "forgotten: {}; next: restart the service",
+            was.map_or("unreadable".into(), |was| was.to_string())
+        )),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => say("no controller time was known"),
         Err(error) => return Err(error).with_context(|| format!("cannot remove {}", path.display())),
     }
     Ok(())
+}
+
+/// Text of the host without control characters: no escape sequence reaches the terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+fn look(keys: &[Key]) -> anyhow::Result<Evaluation> {
+    let library = Library::builtin();
+    if let Some(unknown) = keys.iter().find(|key| library.control(key).is_none()) {
+        anyhow::bail!(
+            "control {unknown} is not in this agent's library; next: aright-agent evaluate lists them"
+        );
+    }
+    let root = Root::live().context("the root folder cannot be opened")?;
+    let evaluator = Evaluator::new(library, &root, &View::Live, WallClock.now());
+    Ok(if keys.is_empty() { evaluator.all() } else { evaluator.controls(keys) })
+}
+
+/// What the library's own expected value says of an observation.
+fn verdict(observation: &Observation) -> Option<Verdict> {
+    let on = Library::builtin().control(&observation.spot.control)?.on(&observation.spot.technology)?;
+    Some(judge(&observation.reading, &on.expect))
+}
+
+pub fn evaluate(keys: &[Key], as_json: bool) -> anyhow::Result<ExitCode> {
+    let seen = look(keys)?;
+    let judged: Vec<_> = seen.observations.iter().filter_map(|one| Some((verdict(one)?, one))).collect();
+    if as_json {
+        let rows: Vec<_> =
+            judged.iter().map(|(verdict, one)| json!({ "verdict": verdict, "observation": one })).collect();
+        let whole = json!({
+            "technologies": seen.technologies,
+            "observations": rows,
+            "not_applicable": seen.not_applicable,
+        });
+        say(&serde_json::to_string_pretty(&whole)?);
+    } else {
+        if seen.technologies.is_empty() {
+            say("no technology of the library was found on this host");
+        }
+        for (verdict, one) in &judged {
+            let number = Library::builtin().control(&one.spot.control).map_or(0, |control| control.number);
+            let instance = if one.spot.instance == "default" { "" } else { &one.spot.instance };
+            say(&plain(&format!(
+                "{:5}  {number}  {} {instance}  {}",
+                verdict.as_str(),
+                one.spot.control,
+                one.reading
+            )));
+        }
+        for one in &seen.not_applicable {
+            say(&plain(&format!("-      {}: does not apply: {}", one.control, one.reason)));
+        }
+    }
+    let fails = judged.iter().any(|(verdict, _)| *verdict != Verdict::Pass);
+    Ok(if fails { ExitCode::from(FAILS) } else { ExitCode::SUCCESS })
+}
+
+pub fn explain(key: &Key) -> anyhow::Result<()> {
+    let library = Library::builtin();
+    let seen = look(std::slice::from_ref(key))?;
+    let control = library.control(key).context("the control is gone")?;
+    say(&format!("{} {}: {}", control.number, control.key, control.statement));
+    say(&format!("\n{}", control.rationale.trim()));
+    for one in &seen.not_applicable {
+        say(&plain(&format!("\ndoes not apply on {}: {}", one.technology, one.reason)));
+    }
+    for one in &seen.observations {
+        let Some(on) = control.on(&one.spot.technology) else { continue };
+        let verdict = judge(&one.reading, &on.expect);
+        say(&plain(&format!("\n{verdict} on {} ({})", one.spot.technology, one.spot.instance)));
+        say(&plain(&format!("  expected  {}", on.expect)));
+        say(&plain(&format!("  seen      {}", one.reading)));
+        for evidence in &one.evidence {
+            let place = evidence.place.as_deref().map_or_else(String::new, |place| format!(", {place}"));
+            say(&plain(&format!("  in        {}{place}: {}", evidence.source, evidence.text.trim_end())));
+        }
+        for script in library.fixes(key, &one.spot.technology) {
+            let touches: Vec<_> = script.touches.iter().map(ToString::to_string).collect();
+            say(&format!("  fix       {}: may change {}", script.key, touches.join(", ")));
+            if let Some(set) = on.set() {
+                say(&format!("            writes {set}"));
+            }
+            for step in &script.activate {
+                say(&format!("            then {}", serde_json::to_string(step)?));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn spool(state: &StateDir) -> anyhow::Result<Spool> {
+    Ok(Spool::open(&state.file("tasks"), Arc::new(WallClock))?)
+}
+
+pub fn status(config: &Config, as_json: bool) -> anyhow::Result<()> {
+    let state = StateDir::open(&config.state)?;
+    let identity = state.identity()?;
+    let known: Option<Millis> = state.read("controller-time.json")?;
+    let disabled: Option<String> = state.read("disabled.json")?;
+    let spool = spool(&state)?;
+    let (waiting, undoable) = (spool.waiting()?, spool.undoable()?);
+    let trust = identity.as_ref().and_then(|_| state.trust().ok());
+    if as_json {
+        let whole = json!({
+            "version": crate::facts::AGENT_VERSION,
+            "asset": identity.as_ref().map(|one| &one.asset),
+            "controllers": identity.as_ref().map(|one| &one.controllers),
+            "trust": trust,
+            "controller_time": known,
+            "mode": config.mode,
+            "disabled": disabled,
+            "results_waiting": waiting.iter().map(|one| &one.task).collect::<Vec<_>>(),
+            "undoable": undoable.iter().map(|one| &one.task).collect::<Vec<_>>(),
+        });
+        say(&serde_json::to_string_pretty(&whole)?);
+        return Ok(());
+    }
+    say(&format!("version          {}", crate::facts::AGENT_VERSION));
+    match &identity {
+        None => say("enrolled         no; next: aright-agent enroll --help"),
+        Some(identity) => {
+            say(&format!("enrolled         as asset {}", identity.asset));
+            say(&format!("controllers      {}", identity.controllers.join(", ")));
+            say(&format!("ca fingerprint   {}", identity.ca_fingerprint));
+        }
+    }
+    if let Some(trust) = trust {
+        let names: Vec<_> = trust.approvers.iter().map(|one| one.name.as_str()).collect();
+        say(&format!(
+            "trust document   version {}, expires {}, approvers {}",
+            trust.version,
+            trust.expires,
+            names.join(", ")
+        ));
+    }
+    say(&format!(
+        "controller time  {}",
+        known.map_or("never seen".into(), |known| format!("at least {known}"))
+    ));
+    say(&format!(
+        "remediation      {}",
+        disabled.map_or("allowed".into(), |why| format!("disabled: {}", plain(&why)))
+    ));
+    say(&format!("results waiting  {}", waiting.len()));
+    say(&format!("can be undone    {} tasks", undoable.len()));
+    for one in undoable.iter().take(10) {
+        let paths: Vec<_> = one.paths.iter().map(|path| path.display().to_string()).collect();
+        say(&plain(&format!(
+            "  {} kept {}: {}",
+            one.task,
+            one.kept.map_or_else(String::new, |at| at.to_string()),
+            paths.join(", ")
+        )));
+    }
+    Ok(())
+}
+
+/// Undoes a kept task here and now, with no controller asked; the last one unless named.
+pub fn undo(config: &Config, task: Option<TaskId>) -> anyhow::Result<ExitCode> {
+    let state = StateDir::open(&config.state)?;
+    let spool = spool(&state)?;
+    let task = match task {
+        Some(task) => task,
+        None => undo::last(&spool)?,
+    };
+    let tree = Tree::open(Path::new("/"))?;
+    let reversal = undo::kept(&spool, &task, &tree, &Live::here())?;
+    for path in &reversal.files.restored {
+        say(&plain(&format!("restored  {}", path.display())));
+    }
+    for done in &reversal.activations {
+        say(&plain(&format!("{}: {}", done.what, done.result)));
+    }
+    for conflict in reversal.conflicts() {
+        say(&plain(&format!("left alone: {conflict}")));
+    }
+    say(&format!("task {task}: {}", reversal.change()));
+    Ok(if reversal.change() == HostChange::Undone { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

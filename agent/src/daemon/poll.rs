@@ -57,7 +57,7 @@ pub async fn run(agent: Arc<Agent>, orders: mpsc::UnboundedSender<Work>) -> anyh
             }
             Err(error) => {
                 wait_s = 0;
-                let pause = backoff.next();
+                let pause = backoff.pause();
                 warn!(controller = agent.link.url(), retry_ms = pause.as_millis(), "check-in: {error}");
                 tokio::time::sleep(pause).await;
             }

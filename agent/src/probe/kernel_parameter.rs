@@ -8,3 +8,8 @@ use super::{Look, Seen};
 pub(super) fn see(_look: &Look<'_>, _with: &KernelParameter) -> Seen {
     Seen::error(ErrorCode::NotSupported, "this probe is being written")
 }
+
+/// The value that files give a kernel parameter.
+pub fn persisted_value(_look: &Look<'_>, _name: &str) -> Option<String> {
+    None
+}

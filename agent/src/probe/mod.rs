@@ -17,10 +17,13 @@ mod testing;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use aright_shared::content::probe::Probe;
 use aright_shared::posture::{EVIDENCE_BYTES, ErrorCode, Evidence, Missing, Reading, Value};
+
+pub use kernel_parameter::persisted_value;
 
 use crate::mask;
 use crate::root::{LookError, Root};
@@ -51,8 +54,14 @@ pub struct Pending {
     pub units: BTreeSet<String>,
     pub mounts: BTreeSet<String>,
     pub modules: BTreeSet<String>,
-    /// Files that are covered by empty ones.
-    pub covered: BTreeSet<String>,
+    /// Files and folders that are covered by empty ones.
+    pub covered: Vec<PathBuf>,
+}
+
+impl Pending {
+    fn covers(&self, path: &str) -> bool {
+        self.covered.iter().any(|covered| Path::new(path).starts_with(covered))
+    }
 }
 
 /// One look at a root: each file is read once, however many controls ask.
@@ -130,7 +139,7 @@ impl<'a> Look<'a> {
 
     /// A text file, read once. Bytes that are not UTF-8 are replaced: configuration is judged, not kept.
     fn text(&self, path: &str) -> Result<Rc<str>, Failed> {
-        if self.pending().is_some_and(|pending| pending.covered.contains(path)) {
+        if self.pending().is_some_and(|pending| pending.covers(path)) {
             return Err(Failed::Covered);
         }
         if let Some(known) = self.files.borrow().get(path) {

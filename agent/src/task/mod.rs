@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use aright_shared::content::script::Script;
 use aright_shared::outcome::{HostChange, Outcome};
-use aright_shared::task::{TaskKind, TaskOrder, TaskReport};
+use aright_shared::task::{ClockReading, TaskKind, TaskOrder, TaskReport};
 
 use crate::confirm::Contact;
 use goal::Goal;
@@ -29,6 +29,8 @@ use steps::{Run, Stop};
 pub struct Task<'a> {
     pub order: &'a TaskOrder,
     pub script: &'a Script,
+    /// By which it was allowed to run; goes into the report.
+    pub clock: Option<ClockReading>,
 }
 
 /// Obeys one order. The journal is at [`Step::Accepted`]; when this returns it is at [`Step::Ended`] and

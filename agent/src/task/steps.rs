@@ -83,7 +83,8 @@ impl<'a> Run<'a> {
         cancel: &'a Cancel,
     ) -> Self {
         let now = journal.now();
-        let report = report::empty(&task.order.task, Outcome::Interrupted, UNTOUCHED, "", now, now);
+        let mut report = report::empty(&task.order.task, Outcome::Interrupted, UNTOUCHED, "", now, now);
+        report.clock = task.clock;
         Self { task, host, spool, contact, journal, cancel, report, passing: Vec::new(), unmet: Vec::new() }
     }
 

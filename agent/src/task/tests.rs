@@ -119,7 +119,7 @@ impl World {
 
     fn order(&self, script: &Script, order: &TaskOrder, cancel: &Cancel) -> TaskReport {
         let mut journal = self.spool.accept(&delivery(&order.task)).expect("accepts");
-        let task = Task { order, script };
+        let task = Task { order, script, clock: None };
         let report = execute(task, self, &self.spool, self, &mut journal, cancel).expect("ends");
         assert_eq!(journal.last(), Some(Step::Ended));
         assert_eq!(journal.result().expect("reads"), Some(report.clone()));

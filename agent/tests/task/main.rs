@@ -122,7 +122,8 @@ fn run(script: &Script, order: &TaskOrder) -> TaskReport {
     let delivery =
         Delivery { task: order.task.clone(), order: envelope, script: "{}".into(), approval: None };
     let mut journal = spool.accept(&delivery).expect("accepts");
-    execute(Task { order, script }, &here, &spool, &Reached, &mut journal, &Cancel::default()).expect("ends")
+    execute(Task { order, script, clock: None }, &here, &spool, &Reached, &mut journal, &Cancel::default())
+        .expect("ends")
 }
 
 fn passes() -> bool {

@@ -209,13 +209,9 @@ impl Script {
         {
             return Err(format!("touches: {} stands there twice", twice.1));
         }
-        match self
-            .reads
-            .iter()
-            .find(|path| !path.starts_with('/') || path.split('/').any(|part| part == ".."))
-        {
-            Some(path) => return Err(format!("reads: {path:?} must be an absolute path without \"..\"")),
-            None => {}
+        let odd = |path: &&String| !path.starts_with('/') || path.split('/').any(|part| part == "..");
+        if let Some(path) = self.reads.iter().find(odd) {
+            return Err(format!("reads: {path:?} must be an absolute path without \"..\""));
         }
         self.activate.iter().try_for_each(Activation::check)
     }

@@ -1,0 +1,204 @@
+//! One thing after the other: evaluations, tasks, results that wait. All of it on the host thread.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aright_shared::client::ClientError;
+use aright_shared::library::Library;
+use aright_shared::outcome::{HostChange, Outcome, Refusal};
+use aright_shared::posture::{Observation, Spot};
+use aright_shared::task::{Delivery, TaskReport};
+use aright_shared::time::{Clock as _, WallClock};
+use aright_shared::wire::{Report, observations_digest};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{error, info, warn};
+
+use super::obey::{self, Workshop};
+use super::{Agent, lock};
+use crate::evaluate::{Evaluation, Evaluator};
+use crate::facts;
+use crate::link::Backoff;
+use crate::probe::View;
+use crate::root::Root;
+
+/// What the check-in brought.
+#[derive(Debug)]
+pub enum Work {
+    Evaluate,
+    Task(Box<Delivery>),
+}
+
+/// How often results that wait are offered again.
+const OFFER_EVERY: Duration = Duration::from_secs(30);
+
+pub async fn run(agent: Arc<Agent>, mut inbox: mpsc::UnboundedReceiver<Work>) -> anyhow::Result<()> {
+    let workshop = Arc::new(Workshop::open(&agent)?);
+    let every = Duration::from_secs(agent.config.evaluate_every_s);
+    // What an earlier life left half-done comes first: an undo that waits is the most urgent work there is.
+    let resumed = obey::recover(&agent, &workshop).await?;
+    let mut confinement = None;
+    evaluate(&agent, &mut confinement).await;
+    for delivery in resumed {
+        task(&agent, &workshop, delivery).await?;
+    }
+    send_results(&agent, &workshop).await?;
+    let mut next_evaluation = Instant::now() + every;
+    loop {
+        tokio::select! {
+            work = inbox.recv() => match work {
+                Some(Work::Evaluate) => evaluate(&agent, &mut confinement).await,
+                Some(Work::Task(delivery)) => task(&agent, &workshop, *delivery).await?,
+                None => return Ok(()),
+            },
+            () = sleep_until(next_evaluation) => {
+                evaluate(&agent, &mut confinement).await;
+                next_evaluation = Instant::now() + every;
+                workshop.prune(&agent.config);
+            }
+            () = sleep(OFFER_EVERY) => {}
+        }
+        send_results(&agent, &workshop).await?;
+    }
+}
+
+/// Obeys a task, then tells what the host looks like, then what became of the task: whoever sees a
+/// result sees the posture that it made.
+async fn task(agent: &Arc<Agent>, workshop: &Arc<Workshop>, delivery: Delivery) -> anyhow::Result<()> {
+    if let Some(refused) = obey::obey(agent, workshop, delivery).await? {
+        send_until_known(agent, &refused).await;
+    }
+    evaluate(agent, &mut Some(())).await;
+    Ok(())
+}
+
+/// Evaluates and reports what changed since the controller last said that it has it. `known` is set once
+/// facts were reported by this process.
+async fn evaluate(agent: &Arc<Agent>, known: &mut Option<()>) {
+    let library = agent.library;
+    let facts = match known {
+        Some(()) => None,
+        None => match agent.host.call(obey::confinement).await {
+            Ok(support) => Some(facts::facts(support)),
+            Err(error) => return error!("facts: {error:#}"),
+        },
+    };
+    let evaluation = match agent.host.call(move || look(library)).await {
+        Ok(Ok(evaluation)) => evaluation,
+        Ok(Err(error)) => return error!("evaluation: {error}"),
+        Err(error) => return error!("evaluation: {error:#}"),
+    };
+    let with_facts = facts.is_some();
+    let mut backoff = Backoff::default();
+    // A report that does not get through is made anew from what is true by then: nothing queues up.
+    for _ in 0..5 {
+        let report = report(agent, &evaluation, facts.clone());
+        if report.is_empty() && !with_facts {
+            return;
+        }
+        match agent.link.report(&report.wire).await {
+            Ok(reply) => {
+                info!(observations = report.wire.observations.len(), full = report.wire.full, "reported");
+                let mut reported = lock(&agent.reported);
+                if reply.in_step {
+                    *reported = report.after;
+                    *known = Some(());
+                    return;
+                }
+                reported.clear();
+            }
+            Err(error) => {
+                warn!("report: {error}");
+                sleep(backoff.pause()).await;
+            }
+        }
+    }
+}
+
+fn look(library: &Library) -> std::io::Result<Evaluation> {
+    let root = Root::live()?;
+    Ok(Evaluator::new(library, &root, &View::Live, WallClock.now()).all())
+}
+
+struct Made {
+    wire: Report,
+    after: BTreeMap<Spot, Observation>,
+}
+
+impl Made {
+    fn is_empty(&self) -> bool {
+        !self.wire.full && self.wire.observations.is_empty() && self.wire.gone.is_empty()
+    }
+}
+
+/// What the controller does not have yet; everything where it has nothing.
+fn report(agent: &Agent, evaluation: &Evaluation, facts: Option<aright_shared::wire::Facts>) -> Made {
+    let reported = lock(&agent.reported).clone();
+    let after: BTreeMap<Spot, Observation> =
+        evaluation.observations.iter().map(|one| (one.spot.clone(), one.clone())).collect();
+    let full = reported.is_empty();
+    let is_new = |one: &&Observation| reported.get(&one.spot).is_none_or(|old| old.reading != one.reading);
+    let observations = evaluation.observations.iter().filter(|one| full || is_new(one)).cloned().collect();
+    let gone: BTreeSet<_> = reported.keys().filter(|spot| !after.contains_key(*spot)).cloned().collect();
+    let wire = Report {
+        full,
+        facts,
+        technologies: evaluation.technologies.clone(),
+        observations,
+        not_applicable: evaluation.not_applicable.clone(),
+        gone: gone.into_iter().collect(),
+        digest: observations_digest(after.values()),
+        at: WallClock.now(),
+        clock: agent.clock_reading(),
+    };
+    Made { wire, after }
+}
+
+/// Offers every result that waits; those that do not get through stay on disk for the next time.
+async fn send_results(agent: &Arc<Agent>, workshop: &Workshop) -> anyhow::Result<()> {
+    for report in workshop.spool.waiting()? {
+        match agent.link.result(&report).await {
+            Ok(()) => {
+                info!(task.id = %report.task, outcome = %report.outcome, change = %report.change, "result delivered");
+                workshop.spool.acknowledge(&report.task)?;
+            }
+            // It was understood and is not wanted: sending it again would change nothing.
+            Err(error) if is_unwanted(&error) => {
+                error!(task.id = %report.task, "result refused: {error}");
+                workshop.spool.acknowledge(&report.task)?;
+            }
+            Err(error) => {
+                warn!(task.id = %report.task, "result waits: {error}");
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_unwanted(error: &ClientError) -> bool {
+    error.problem().is_some_and(|problem| matches!(problem.status, 400 | 404 | 409 | 410 | 413 | 422))
+}
+
+/// A refusal that has no journal: a replay must not touch the one of its namesake.
+async fn send_until_known(agent: &Arc<Agent>, report: &TaskReport) {
+    let mut backoff = Backoff::default();
+    for _ in 0..8 {
+        match agent.link.result(report).await {
+            Ok(()) => return,
+            Err(error) if is_unwanted(&error) => return,
+            Err(error) => {
+                warn!(task.id = %report.task, "refusal waits: {error}");
+                sleep(backoff.pause()).await;
+            }
+        }
+    }
+}
+
+/// A report that says only why nothing was done.
+pub fn refusal(task: &aright_shared::id::TaskId, reason: Refusal, detail: String) -> TaskReport {
+    let now = WallClock.now();
+    let report = crate::task::report::empty(task, Outcome::Refused, HostChange::None, detail, now, now);
+    TaskReport { refusal: Some(reason), ..report }
+}

@@ -1,0 +1,124 @@
+//! How a task looks at its targets: on the live host, and in a stage, where what a declared activation
+//! changes and what a covered secret decides is pending.
+
+use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
+use aright_shared::content::script::{Activation, Script};
+use aright_shared::library::Library;
+use aright_shared::posture::{Observation, Reading, Spot, Value, Verdict, judge};
+use aright_shared::task::{Judged, Target};
+use aright_shared::time::{Clock, WallClock};
+
+use crate::evaluate::{self, Evaluator};
+use crate::probe::{Look, Pending, View, persisted_value};
+use crate::root::Root;
+use crate::stage::host::covers;
+use crate::task::here;
+use crate::task::host::Sight;
+
+/// The library's controls, looked at for tasks.
+pub struct TaskSight {
+    pub library: &'static Library,
+    /// Never-read paths of this host's owner, beside the built-in ones.
+    pub never_read: Vec<String>,
+    /// The agent's own files, covered in every stage.
+    pub state: Vec<PathBuf>,
+}
+
+impl TaskSight {
+    /// Looks at the live host; `None` where its root cannot be opened.
+    fn live<R>(&self, look: impl FnOnce(Evaluator<'_>) -> R) -> Option<R> {
+        let root = Root::live().ok()?;
+        Some(look(Evaluator::new(self.library, &root, &View::Live, WallClock.now())))
+    }
+}
+
+impl here::Evaluator for TaskSight {
+    fn live(&self, targets: &[Target]) -> Vec<Sight> {
+        self.live(|evaluator| sights(&evaluator, targets)).unwrap_or_else(|| unseen(targets))
+    }
+
+    fn staged(&self, root: BorrowedFd<'_>, script: &Script, targets: &[Target]) -> Vec<Sight> {
+        let Ok(root) = root.try_clone_to_owned() else { return unseen(targets) };
+        let Ok(covered) = covers(&self.never_read, &self.state, &script.reads) else {
+            return unseen(targets);
+        };
+        let covered = covered.into_iter().map(|cover| cover.path).collect();
+        let view = View::Stage(Pending { covered, ..pending(&script.activate) });
+        sights(&Evaluator::new(self.library, &Root::at(root), &view, WallClock.now()), targets)
+    }
+
+    fn verdicts(&self) -> BTreeMap<Spot, Verdict> {
+        let judged = |observation: Observation| {
+            let on = self.library.control(&observation.spot.control)?.on(&observation.spot.technology)?;
+            Some((observation.spot, judge(&observation.reading, &on.expect)))
+        };
+        let all = self.live(|evaluator| evaluator.all().observations).unwrap_or_default();
+        all.into_iter().filter_map(judged).collect()
+    }
+
+    fn guard(&self, script: &Script) -> Result<(), String> {
+        self.live(|evaluator| evaluator.guard(&script.guard))
+            .unwrap_or_else(|| Err("the root folder cannot be opened".into()))
+    }
+
+    fn persisted(&self, parameter: &str) -> Option<String> {
+        let root = Root::live().ok()?;
+        persisted_value(&Look::new(&root, &View::Live), parameter)
+    }
+}
+
+fn sights(evaluator: &Evaluator<'_>, targets: &[Target]) -> Vec<Sight> {
+    targets.iter().map(|target| sight(evaluator.spot(&target.spot), target)).collect()
+}
+
+fn sight(seen: evaluate::Sight, target: &Target) -> Sight {
+    match seen {
+        evaluate::Sight::NotApplicable(why) => Sight::NotApplicable(why),
+        evaluate::Sight::Observed(observation) => {
+            let verdict = judge(&observation.reading, &target.expect);
+            let judged = Judged { verdict, reading: observation.reading };
+            if is_pending(&judged.reading) { Sight::Pending(judged) } else { Sight::Seen(judged) }
+        }
+    }
+}
+
+/// Whether any part of it is left for the live host.
+fn is_pending(reading: &Reading) -> bool {
+    match reading {
+        Reading::Pending => true,
+        Reading::Value(Value::Record(fields)) => fields.values().any(is_pending),
+        Reading::Value(_) | Reading::Absent(_) | Reading::Error { .. } => false,
+    }
+}
+
+/// Fail closed: what could not be looked at is an error.
+fn unseen(targets: &[Target]) -> Vec<Sight> {
+    let code = aright_shared::posture::ErrorCode::ProbeFailed;
+    let reading = Reading::Error { code, detail: "the root folder cannot be opened".into() };
+    targets
+        .iter()
+        .map(|_| Sight::Seen(Judged { verdict: Verdict::Error, reading: reading.clone() }))
+        .collect()
+}
+
+/// What these activations will change.
+fn pending(activations: &[Activation]) -> Pending {
+    let mut pending = Pending::default();
+    for activation in activations {
+        match activation {
+            Activation::Reload(units)
+            | Activation::Restart(units)
+            | Activation::Enable(units)
+            | Activation::Disable(units)
+            | Activation::Mask(units) => pending.units.extend(units.iter().cloned()),
+            Activation::Sysctl(names) => pending.sysctls.extend(names.iter().cloned()),
+            Activation::Remount(points) => pending.mounts.extend(points.iter().cloned()),
+            Activation::UnloadModule(modules) => pending.modules.extend(modules.iter().cloned()),
+            Activation::LoadAuditRules(_) => {}
+        }
+    }
+    pending
+}
