@@ -185,3 +185,86 @@ fn without_x32(program: BpfProgram) -> BpfProgram {
     ];
     guard.into_iter().chain(program).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel would say to a call: the filters as it reads them, the strictest counts.
+    fn verdict(network: Network, arch: u32, number: u32, args: [u64; 2]) -> u32 {
+        let field = |offset: u32| match offset {
+            0 => number,
+            4 => arch,
+            16 | 24 => args[(offset as usize - 16) / 8] as u32,
+            20 | 28 => (args[(offset as usize - 20) / 8] >> 32) as u32,
+            _ => 0,
+        };
+        let run = |program: &BpfProgram| {
+            let (mut at, mut value) = (0, 0);
+            loop {
+                let step = &program[at];
+                let branch = |holds: bool| usize::from(if holds { step.jt } else { step.jf });
+                at += 1 + match step.code {
+                    0x20 => (value = field(step.k), 0).1,
+                    0x54 => (value &= step.k, 0).1,
+                    0x05 => step.k as usize,
+                    0x15 => branch(value == step.k),
+                    0x25 => branch(value > step.k),
+                    0x35 => branch(value >= step.k),
+                    0x06 => return step.k,
+                    other => panic!("instruction {other:#x}"),
+                };
+            }
+        };
+        let programs = programs(network).expect("builds");
+        // As signed numbers, the smaller action is the stricter one.
+        programs.iter().map(run).min_by_key(|action| action.cast_signed()).expect("a filter")
+    }
+
+    const HERE: u32 = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };
+
+    fn errno(number: libc::c_int) -> u32 {
+        libc::SECCOMP_RET_ERRNO | number.unsigned_abs()
+    }
+
+    #[test]
+    fn x32_calls_do_not_exist_and_foreign_ones_kill() {
+        for number in [0x4000_0000, 0x4000_0000 + 165, 0x4000_0227, 0xffff_ffff] {
+            assert_eq!(verdict(Network::None, HERE, number, [0; 2]), errno(libc::ENOSYS), "{number:#x}");
+        }
+        let i386 = 0x4000_0003;
+        assert_eq!(verdict(Network::None, i386, 20, [0; 2]), libc::SECCOMP_RET_KILL_PROCESS);
+    }
+
+    #[test]
+    fn threads_and_forks_may_be_made_but_no_namespaces() {
+        let clone = u32::try_from(libc::SYS_clone).expect("a number");
+        for flags in [17, 0x003d_0f00, 0x4100 | 17] {
+            assert_eq!(
+                verdict(Network::None, HERE, clone, [flags, 0]),
+                libc::SECCOMP_RET_ALLOW,
+                "{flags:#x}"
+            );
+        }
+        for flag in NAMESPACES {
+            let flags = u64::from(flag.unsigned_abs()) | 17;
+            assert_eq!(verdict(Network::None, HERE, clone, [flags, 0]), errno(libc::EPERM), "{flags:#x}");
+        }
+    }
+
+    #[test]
+    fn sockets_are_as_declared_whatever_the_upper_half_says() {
+        let socket = u32::try_from(libc::SYS_socket).expect("a number");
+        let unix = u64::from(libc::AF_UNIX.unsigned_abs());
+        let inet = u64::from(libc::AF_INET.unsigned_abs());
+        assert_eq!(verdict(Network::None, HERE, socket, [inet, 0]), errno(libc::EAFNOSUPPORT));
+        assert_eq!(verdict(Network::Host, HERE, socket, [inet, 0]), libc::SECCOMP_RET_ALLOW);
+        for family in [unix, unix | 1 << 32, inet | 1 << 8] {
+            assert_eq!(
+                verdict(Network::Host, HERE, socket, [family, 0]),
+                errno(libc::EAFNOSUPPORT),
+                "{family:#x}"
+            );
+        }
+    }
+}

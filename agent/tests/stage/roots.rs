@@ -166,3 +166,20 @@ fn what_needs_a_file_system_gets_it() {
         assert_eq!(listed, "1777\n755\n");
     });
 }
+
+#[test]
+fn what_is_mounted_on_the_host_later_does_not_come_in() {
+    on_host(1, |_| {
+        fs::create_dir("/opt/data").expect("folder");
+        mount(Some("t"), "/opt/data", Some("tmpfs"), MsFlags::empty(), NONE).expect("tmpfs");
+        fs::create_dir("/opt/data/later").expect("folder");
+        mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_SHARED, NONE).expect("shared");
+        let stage = open(&["/etc/login.defs"]).expect("stage");
+        mount(Some("t"), "/opt/data/later", Some("tmpfs"), MsFlags::empty(), NONE).expect("tmpfs");
+        fs::write("/opt/data/later/f", "x").expect("file");
+        let ran = stage
+            .run(&script("ls /opt/data/later; { echo >/opt/data/later/g; } 2>/dev/null || echo fixed"))
+            .expect("run");
+        assert_eq!(ran.script.stdout.head, "fixed\n");
+    });
+}
