@@ -44,7 +44,7 @@ impl Goal {
         let mut aims = Vec::new();
         for (target, sight) in targets.iter().zip(seen) {
             let before = match sight {
-                Sight::Seen(judged) | Sight::Pending(judged) => judged,
+                Sight::Seen(judged) => judged,
                 Sight::NotApplicable(why) if library => {
                     return Before::NotFailed(format!("{} does not apply: {why}", name(&target.spot)));
                 }
@@ -101,7 +101,6 @@ impl Goal {
     /// One sentence for each required target that does not pass.
     pub fn unmet(&self, seen: &[Sight]) -> Vec<String> {
         let of = |(aim, sight): (&Aim, &Sight)| match sight {
-            Sight::Pending(_) => None,
             Sight::Seen(judged) if judged.verdict == Verdict::Pass => None,
             Sight::Seen(judged) => Some(told(&aim.target.spot, judged)),
             Sight::NotApplicable(why) => Some(format!("{} no longer applies: {why}", name(&aim.target.spot))),
@@ -125,7 +124,7 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// The one way to a [`Judged`]: every required target passes in the stage or is pending there (or the
+    /// The one way to a [`Judged`]: every required target passes in the stage, as far as files decide (or the
     /// script says that partial progress is meant).
     ///
     /// # Errors

@@ -17,12 +17,10 @@ use crate::commit::Tree;
 use crate::confirm::Health;
 use crate::stage::Change;
 
-/// What an evaluation says of one target.
+/// What an evaluation says of one target. In a stage, what only the live host can decide passes as pending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sight {
     Seen(Judged),
-    /// Only in a stage: a declared activation or a covered secret decides it.
-    Pending(Judged),
     /// The control does not apply here, and why.
     NotApplicable(String),
 }

@@ -366,8 +366,6 @@ impl<'a> Run<'a> {
             let detail = format!("{} passed before and does not now ({count} in all)", name(first));
             return Err(Stop::GoBack(Outcome::Regressed, detail, Progress::Whole));
         }
-        // On the live host nothing may be pending any more.
-        let seen: Vec<Sight> = seen.into_iter().map(settled).collect();
         self.unmet = goal.unmet(&seen);
         if self.unmet.is_empty() || goal.keeps_unfixed() {
             return Ok(());
@@ -472,15 +470,8 @@ pub(super) fn add_reversal(report: &mut TaskReport, journal: &Journal, host: &dy
 
 fn reading(sight: &Sight) -> Option<JudgedReading> {
     match sight {
-        Sight::Seen(judged) | Sight::Pending(judged) => Some(judged.clone()),
+        Sight::Seen(judged) => Some(judged.clone()),
         Sight::NotApplicable(_) => None,
-    }
-}
-
-fn settled(sight: Sight) -> Sight {
-    match sight {
-        Sight::Pending(judged) => Sight::Seen(judged),
-        other => other,
     }
 }
 
