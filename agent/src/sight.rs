@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use aright_shared::content::script::{Activation, Script};
 use aright_shared::library::Library;
-use aright_shared::posture::{Observation, Reading, Spot, Value, Verdict, judge};
+use aright_shared::posture::{Observation, Reading, Spot, Verdict, judge};
 use aright_shared::task::{Judged, Target};
 use aright_shared::time::{Clock, WallClock};
 
@@ -79,18 +79,8 @@ fn sight(seen: evaluate::Sight, target: &Target) -> Sight {
         evaluate::Sight::NotApplicable(why) => Sight::NotApplicable(why),
         evaluate::Sight::Observed(observation) => {
             let verdict = judge(&observation.reading, &target.expect);
-            let judged = Judged { verdict, reading: observation.reading };
-            if is_pending(&judged.reading) { Sight::Pending(judged) } else { Sight::Seen(judged) }
+            Sight::Seen(Judged { verdict, reading: observation.reading })
         }
-    }
-}
-
-/// Whether any part of it is left for the live host.
-fn is_pending(reading: &Reading) -> bool {
-    match reading {
-        Reading::Pending => true,
-        Reading::Value(Value::Record(fields)) => fields.values().any(is_pending),
-        Reading::Value(_) | Reading::Absent(_) | Reading::Error { .. } => false,
     }
 }
 
