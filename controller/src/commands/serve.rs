@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use aright_shared::library::Library;
-use aright_shared::time::{Clock as _, WallClock};
+use aright_shared::time::{Clock, WallClock};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::first_start;
@@ -35,8 +35,9 @@ pub async fn run(options: Options) -> Result<()> {
     crate::log::start(&settings.log.filter)?;
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
+    let content = Content::of(Library::builtin().clone())?;
     let mut server =
-        Server::start(&options.data, settings, Content::of(Library::builtin().clone())?, options.dev).await?;
+        Server::start(&options.data, settings, content, options.dev, Arc::new(WallClock)).await?;
     // Not being run by systemd is no error.
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
     let ended = tokio::select! {
@@ -67,10 +68,16 @@ pub struct Server {
 impl Server {
     /// # Errors
     /// Names what kept it from starting.
-    pub async fn start(root: &Path, settings: Settings, content: Content, dev: bool) -> Result<Self> {
+    pub async fn start(
+        root: &Path,
+        settings: Settings,
+        content: Content,
+        dev: bool,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
         let data = Data::open(root)?;
-        first_start::prepare(&data, WallClock.now())?;
-        let app = App::open(&data, settings, content, dev, Arc::new(WallClock)).await?;
+        first_start::prepare(&data, clock.now())?;
+        let app = App::open(&data, settings, content, dev, clock).await?;
         judging::catch_up(&app).await?;
         let (agents, operators) = ports(&app).await?;
         let addresses = Addresses { agents: agents.address, operators: operators.address };

@@ -21,7 +21,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::auth::agent::PeerCertificate;
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
-const HEADERS: Duration = Duration::from_secs(15);
+/// For a request's head, and so for how long a connection may idle between two.
+const HEADERS: Duration = Duration::from_secs(60);
 /// Largest request head, in bytes.
 const HEAD: usize = 32 * 1024;
 /// How long connections may take to finish when we stop.

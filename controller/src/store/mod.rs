@@ -17,6 +17,8 @@ pub mod runs;
 pub mod scripts;
 pub mod sessions;
 pub mod settings;
+#[cfg(test)]
+mod sql_test;
 pub mod tasks;
 pub mod users;
 mod writer;

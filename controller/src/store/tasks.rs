@@ -270,15 +270,6 @@ pub fn silent(conn: &Conn, now: Millis) -> Result<Vec<Task>, StoreError> {
     )
 }
 
-/// From when on a running task's silence means that it was interrupted.
-pub fn give_up_at(tx: &Tx<'_>, id: &TaskId, at: Millis) -> Result<(), StoreError> {
-    tx.execute(
-        "UPDATE tasks SET silent_at = $1 WHERE id = $2 AND state = 'running'",
-        params![at.0, id.as_str()],
-    )?;
-    Ok(())
-}
-
 /// Those of a job that have not begun.
 pub fn not_begun(conn: &Conn, job: &JobId) -> Result<Vec<Task>, StoreError> {
     conn.rows(

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use aright_shared::api::{Asset, NewEnrollKey};
 use aright_shared::envelope::PublicKey;
+use aright_shared::time::{DAY, HOUR};
 use aright_shared::trust::TrustDocument;
 use aright_shared::wire::{EnrollReply, RenewReply, RenewRequest, TimeReply, TimeRequest};
 use rcgen::KeyPair;
@@ -160,4 +161,22 @@ async fn renewal_gives_a_certificate_that_serves() {
     let refused = problem(agent.client.post::<_, RenewReply>("/agent/v1/renew", &rubbish).await);
     assert_eq!(refused.field.as_deref(), Some("csr"));
     names_all(&refused);
+}
+
+#[tokio::test]
+async fn an_expired_certificate_serves_for_renewal_alone_and_for_a_year() {
+    let world = World::start().await;
+    let mut agent = world.enroll("web01").await;
+    world.pass(14 * DAY + HOUR);
+    let expired = problem(agent.check_in(0).await);
+    assert_eq!(expired.kind, "certificate-expired");
+    names_all(&expired);
+    let renew = RenewRequest { csr: agent.host.csr() };
+    let renewed: RenewReply = agent.client.post("/agent/v1/renew", &renew).await.expect("renewed");
+    agent.client =
+        client(&world.agents_url(), world.authority(), Some(agent.host.identity(&renewed.certificate)));
+    agent.check_in(0).await.expect("orders");
+    world.pass(380 * DAY);
+    let over = problem(agent.client.post::<_, RenewReply>("/agent/v1/renew", &renew).await);
+    assert_eq!(over.kind, "certificate-expired");
 }

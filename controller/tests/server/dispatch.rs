@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use aright_shared::api::{CustomScript, Job, NewJob, Page, Run, RunState, Task, TaskDetail};
+use aright_shared::api::{Job, NewJob, Page, Run, RunState, Task, TaskDetail};
 use aright_shared::digest::Digest;
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
 use aright_shared::posture::{Reading, Value};
 use aright_shared::task::TaskState;
+use aright_shared::time::{HOUR, SECOND};
 use aright_shared::trust::TrustDocument;
 
 use crate::jobs::{at_once, create};
-use crate::scripts::approved;
+use crate::scripts::{approved, job_of};
 use crate::world::{Agent, World, problem, task_report};
 
 async fn started(world: &World) -> (Agent, Job) {
@@ -157,13 +158,11 @@ async fn a_host_that_does_not_come_ends_undelivered_and_a_silent_one_interrupted
     let (mut agent, job) = started(&world).await;
     let (_, order) = agent.task().await;
     agent.running(&order).await.expect("acknowledged");
-    // As if the time it may take had passed: sixty seconds are too long for a test.
-    let asked = order.task.clone();
-    let app = &world.server.app;
-    app.store
-        .write(move |tx| aright_controller::store::tasks::give_up_at(tx, &asked, app_now()))
-        .await
-        .expect("set");
+    // Its timeout, the time to confirm and a margin.
+    world.pass((60 + 300 + 110) * SECOND);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(run(&world, &job).await.states.get(&TaskState::Running), Some(&1));
+    world.pass(11 * SECOND);
     wait(&world, &job, |run| run.outcomes.get(&Outcome::Interrupted) == Some(&1)).await;
     agent.result(&task_report(&order.task, Outcome::Fixed, HostChange::Kept)).await.expect("stored");
     wait(&world, &job, |run| run.outcomes.get(&Outcome::Fixed) == Some(&1)).await;
@@ -175,10 +174,6 @@ async fn a_host_that_does_not_come_ends_undelivered_and_a_silent_one_interrupted
     let job = create(&world, &short).await.expect("saved");
     let ended = wait(&world, &job, |run| run.state.is_final()).await;
     assert_eq!(ended.outcomes[&Outcome::Undelivered], 2);
-}
-
-fn app_now() -> aright_shared::time::Millis {
-    aright_shared::time::Clock::now(&aright_shared::time::WallClock)
 }
 
 #[tokio::test]
@@ -218,16 +213,7 @@ async fn a_custom_script_comes_with_its_approval_on_every_asset_of_the_job() {
     let world = World::start().await;
     let mut agent = world.enroll("web01").await;
     let script = approved(&world).await;
-    let new = NewJob {
-        filter: None,
-        include_assets: vec![agent.asset.clone()],
-        custom_scripts: vec![CustomScript {
-            key: "my-fix".parse().expect("a key"),
-            params: [("ARIGHT_WORD".to_owned(), "hello".to_owned())].into(),
-        }],
-        ..at_once()
-    };
-    create(&world, &new).await.expect("saved");
+    create(&world, &job_of(&agent.asset)).await.expect("saved");
     let (delivery, order) = agent.task().await;
     let document = TrustDocument::pin(&agent.reply.trust, agent.reply.root, agent.reply.root.fingerprint());
     let envelope = delivery.approval.expect("an approval");
@@ -236,6 +222,35 @@ async fn a_custom_script_comes_with_its_approval_on_every_asset_of_the_job() {
     assert_eq!(order.approval, Some(envelope.digest().expect("a digest")));
     assert_eq!((delivery.script, order.params["ARIGHT_WORD"].as_str()), (script.bytes, "hello"));
     assert!(order.targets.is_empty());
+}
+
+#[tokio::test]
+async fn a_run_is_pending_for_its_hold_time_and_then_begins_by_itself() {
+    let world = World::start_as(false).await;
+    let mut agent = world.enroll("web01").await;
+    agent.see_failures();
+    agent.report_all().await;
+    let job = create(&world, &NewJob { hold_s: None, ..at_once() }).await.expect("saved");
+    world.pass(14 * 60 * SECOND + 50 * SECOND);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(run(&world, &job).await.state, RunState::Pending);
+    assert!(agent.check_in(0).await.expect("orders").tasks.is_empty());
+    world.pass(10 * SECOND);
+    wait(&world, &job, |run| run.state == RunState::Executing).await;
+    agent.task().await;
+}
+
+#[tokio::test]
+async fn an_approval_that_ends_before_its_task_is_delivered_refuses_it() {
+    let world = World::start().await;
+    let mut agent = world.enroll("web01").await;
+    approved(&world).await;
+    let job = create(&world, &job_of(&agent.asset)).await.expect("saved");
+    wait(&world, &job, |run| run.state == RunState::Executing).await;
+    world.pass(2 * HOUR);
+    assert!(agent.check_in(0).await.expect("orders").tasks.is_empty());
+    wait(&world, &job, |run| run.outcomes.get(&Outcome::Refused) == Some(&1)).await;
+    assert_eq!(tasks(&world).await[0].refusal, Some(Refusal::NotApproved));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use aright_shared::time::SECOND;
 
 use crate::posture::postures;
 use crate::scripts::{approved, custom, upload};
-use crate::world::{World, names_all, problem};
+use crate::world::{CONTENT, World, names_all, problem};
 
 pub async fn create(world: &World, new: &NewJob) -> Result<Job, ClientError> {
     world.operator.post("/api/v1/jobs", new).await
@@ -176,4 +176,59 @@ async fn a_pending_run_can_be_cancelled_and_the_job_run_again() {
     [&under_way, &nothing].into_iter().for_each(names_all);
     let run: Run = world.operator.post(&again, &serde_json::json!({"hold_s": 900})).await.expect("once more");
     assert_eq!(run.state, RunState::Pending);
+}
+
+/// Content with so many controls, each failing unless it is `x`, and so many scripts for each.
+fn many(controls: usize, scripts: usize) -> String {
+    let start = CONTENT.find("---").expect("a first document");
+    let mut text = CONTENT[..start].to_owned();
+    let names: Vec<_> = (0..controls).map(|n| format!("c{n}")).collect();
+    for (n, name) in names.iter().enumerate() {
+        text.push_str(&format!(
+            "---\naright: 1\nkind: control\nkey: {name}\nnumber: {}\nstatement: S\ncategory: {{name: C}}\n\
+             criticality: minimal\ndata_type: string\ntechnologies:\n  - ids: [debian-12]\n    \
+             check: {{probe: config_value, with: {{files: [/etc/x], syntax: key_space, key: X}}}}\n    \
+             expect: {{operator: eq, value: x}}\n",
+            n + 1
+        ));
+        for s in 0..scripts {
+            text.push_str(&format!(
+                "---\naright: 1\nkind: script\nkey: {name}-fix-{s}\norigin: library\ntitle: F\n\
+                 fixes: [{{control: {name}, technologies: [debian-12], policies: any}}]\nrisk: safe\n\
+                 interpreter: sh\ntouches: [/etc/{name}]\nbody: \"true\"\n"
+            ));
+        }
+    }
+    let list: Vec<_> = names.iter().map(|name| format!("{{control: {name}}}")).collect();
+    text.push_str(&format!(
+        "---\naright: 1\nkind: policy\nkey: base\nnumber: 1\ntitle: B\nversion: 1\n\
+         technologies: [debian-12]\nsections: [{{title: A, controls: [{}]}}]\n",
+        list.join(", ")
+    ));
+    text
+}
+
+#[tokio::test]
+async fn a_hundred_controls_and_a_hundred_and_fifty_scripts_are_the_limit() {
+    for (controls, scripts, field) in
+        [(100, 1, None), (101, 1, Some("postures")), (75, 2, None), (76, 2, Some("scripts"))]
+    {
+        let world = World::start_with(&many(controls, scripts), true).await;
+        let mut agent = world.enroll("web01").await;
+        for n in 0..controls {
+            agent.see(&format!("c{n}"), "default", Reading::Value(Value::Text("y".into())));
+        }
+        agent.report_all().await;
+        let saved = create(&world, &NewJob { hold_s: Some(900), ..at_once() }).await;
+        match field {
+            None => assert_eq!(saved.expect("at the limit").controls as usize, controls),
+            Some(field) => {
+                let refused = problem(saved);
+                assert_eq!(refused.field.as_deref(), Some(field));
+                names_all(&refused);
+                assert_eq!(stored(&world).await, 0);
+            }
+        }
+        world.server.stop().await.expect("stops");
+    }
 }

@@ -1,20 +1,28 @@
 //! The binary itself: first start, later starts, kill -9, bad settings.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use aright_shared::api::{Login, Session};
+use aright_shared::api::{EnrollKeyMade, Job, Login, NewEnrollKey, RunState, Session, TaskDetail};
+use aright_shared::client::Client;
 use aright_shared::digest::Digest;
+use aright_shared::outcome::{HostChange, Outcome};
+use aright_shared::task::{TaskOrder, TaskState};
+use aright_shared::time::{Clock as _, DAY, WallClock};
+use aright_shared::wire::EnrollReply;
 
-use crate::world::client;
+use crate::scripts;
+use crate::world::{Agent, Host, client, task_report};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_aright-controller");
 
 struct Running {
     child: Child,
+    agents: String,
     operators: String,
 }
 
@@ -45,8 +53,8 @@ fn start(data: &Path) -> Running {
     }
     let text = std::fs::read_to_string(addresses).expect("addresses");
     let addresses: serde_json::Value = serde_json::from_str(&text).expect("json");
-    let operators = format!("https://{}", addresses["operators"].as_str().expect("an address"));
-    Running { child, operators }
+    let url = |port: &str| format!("https://{}", addresses[port].as_str().expect("an address"));
+    Running { child, agents: url("agents"), operators: url("operators") }
 }
 
 /// The lines of the first start up to its last.
@@ -150,4 +158,94 @@ fn bad_settings_and_half_a_folder_are_refused_with_a_remedy() {
     let output = command(&data).output().expect("runs");
     let text = String::from_utf8(output.stderr).expect("text");
     assert!(!output.status.success() && text.contains("authority missing"), "{text}");
+}
+
+/// An agent and an operator of a controller that is killed and started again and again.
+struct Fleet {
+    authority: Digest,
+    password: String,
+    folder: tempfile::TempDir,
+}
+
+impl Fleet {
+    fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
+    }
+
+    async fn operator(&self, running: &Running) -> Client {
+        let login = Login { user: "admin".into(), password: self.password.clone() };
+        let client = client(&running.operators, self.authority, None);
+        let session: Session = client.post("/api/v1/session", &login).await.expect("logs in");
+        client.with_token(session.token)
+    }
+}
+
+#[tokio::test]
+async fn kill_9_between_any_two_steps_of_a_task_leaves_it_where_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut running = start(&folder.path().join("data"));
+    let lines = told(&mut running);
+    let authority: Digest = word(&lines, "ca fingerprint").parse().expect("a fingerprint");
+    let fleet = Fleet { authority, password: word(&lines, "password"), folder };
+    let operator = fleet.operator(&running).await;
+    let key: EnrollKeyMade =
+        operator.post("/api/v1/enroll-keys", &NewEnrollKey::default()).await.expect("a key");
+    let host = Host::new("web01");
+    let stranger = client(&key.urls[0], authority, None);
+    let reply: EnrollReply =
+        stranger.post("/agent/v1/enroll", &host.request(&key.secret)).await.expect("enrols");
+    let mut agent = agent_of(&running, &fleet, host, reply);
+    let draft = scripts::upload_by(&operator, scripts::custom().canonical()).await.expect("uploaded");
+    let key = scripts::approver_in(&fleet.data());
+    let approval = scripts::seal(draft.script.digest, &key, WallClock.now().plus(DAY));
+    scripts::send_by(&operator, &approval).await.expect("approved");
+    let job: Job = operator.post("/api/v1/jobs", &scripts::job_of(&agent.asset)).await.expect("saved");
+
+    // Killed while pending or executing, delivered, running, and after the result.
+    let mut running = again(running, &fleet, &mut agent);
+    let (_, order) = agent.task().await;
+    running = again(running, &fleet, &mut agent);
+    assert_eq!(state(&fleet, &running, &order).await, TaskState::Delivered);
+    agent.running(&order).await.expect("the order still holds");
+    running = again(running, &fleet, &mut agent);
+    assert_eq!(state(&fleet, &running, &order).await, TaskState::Running);
+    assert_eq!(crate::world::problem(agent.running(&order).await).status, 409, "never started twice");
+    assert!(agent.check_in(0).await.expect("orders").tasks.is_empty(), "never delivered again");
+    let report = task_report(&order.task, Outcome::Ran, HostChange::Kept);
+    agent.result(&report).await.expect("stored");
+    running = again(running, &fleet, &mut agent);
+    assert_eq!(state(&fleet, &running, &order).await, TaskState::Ended);
+    agent.result(&report).await.expect("acknowledged again");
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let path = format!("/api/v1/jobs/{}", job.id);
+        let job: Job = fleet.operator(&running).await.get(&path).await.expect("shown");
+        if job.runs[0].state == RunState::Completed {
+            assert_eq!(job.runs[0].outcomes[&Outcome::Ran], 1);
+            return;
+        }
+        assert!(Instant::now() < until, "{:?}", job.runs[0]);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn agent_of(running: &Running, fleet: &Fleet, host: Host, reply: EnrollReply) -> Agent {
+    let client = client(&running.agents, fleet.authority, Some(host.identity(&reply.certificate)));
+    Agent { asset: reply.asset.clone(), reply, host, client, counter: 0, seen: BTreeMap::new() }
+}
+
+/// kill -9, start, and the agent finds the new address.
+fn again(mut running: Running, fleet: &Fleet, agent: &mut Agent) -> Running {
+    running.child.kill().expect("kill -9");
+    running.child.wait().expect("reaped");
+    let running = start(&fleet.data());
+    agent.client =
+        client(&running.agents, fleet.authority, Some(agent.host.identity(&agent.reply.certificate)));
+    running
+}
+
+async fn state(fleet: &Fleet, running: &Running, order: &TaskOrder) -> TaskState {
+    let path = format!("/api/v1/tasks/{}", order.task);
+    let shown: TaskDetail = fleet.operator(running).await.get(&path).await.expect("shown");
+    shown.task.state
 }

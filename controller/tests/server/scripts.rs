@@ -1,11 +1,16 @@
 //! Custom scripts: upload, approval, and what is refused.
 
-use aright_shared::api::{Page, Script, ScriptApproval, ScriptDetail, ScriptState, ScriptUpload};
-use aright_shared::client::ClientError;
+use std::path::Path;
+
+use aright_shared::api::{
+    CustomScript, NewJob, Page, Script, ScriptApproval, ScriptDetail, ScriptState, ScriptUpload,
+};
+use aright_shared::client::{Client, ClientError};
 use aright_shared::content::script;
 use aright_shared::digest::Digest;
 use aright_shared::envelope::{APPROVAL, Envelope, new_signing_key};
-use aright_shared::time::{Clock as _, DAY, Millis, WallClock};
+use aright_shared::id::AssetId;
+use aright_shared::time::{Clock as _, DAY, HOUR, Millis, WallClock};
 use aright_shared::trust::Approval;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
@@ -32,16 +37,24 @@ pub fn custom() -> script::Script {
 }
 
 pub async fn upload(world: &World, bytes: Vec<u8>) -> Result<ScriptDetail, ClientError> {
+    upload_by(&world.operator, bytes).await
+}
+
+pub async fn upload_by(operator: &Client, bytes: Vec<u8>) -> Result<ScriptDetail, ClientError> {
     let bytes = String::from_utf8(bytes).expect("text");
-    world.operator.post("/api/v1/scripts", &ScriptUpload { bytes }).await
+    operator.post("/api/v1/scripts", &ScriptUpload { bytes }).await
 }
 
 fn approver(world: &World) -> SigningKey {
-    let path = world.folder.path().join("data/offline/approver-admin.key");
+    approver_in(&world.folder.path().join("data"))
+}
+
+pub fn approver_in(data: &Path) -> SigningKey {
+    let path = data.join("offline/approver-admin.key");
     SigningKey::from_pkcs8_pem(&std::fs::read_to_string(path).expect("reads")).expect("a key")
 }
 
-fn seal(script: Digest, key: &SigningKey, not_after: Millis) -> ScriptApproval {
+pub fn seal(script: Digest, key: &SigningKey, not_after: Millis) -> ScriptApproval {
     let approval = Approval {
         script,
         key: "my-fix".parse().expect("a key"),
@@ -53,13 +66,32 @@ fn seal(script: Digest, key: &SigningKey, not_after: Millis) -> ScriptApproval {
 }
 
 async fn send(world: &World, approval: &ScriptApproval) -> Result<ScriptDetail, ClientError> {
-    world.operator.post("/api/v1/scripts/my-fix/approvals", approval).await
+    send_by(&world.operator, approval).await
 }
 
-/// A custom script, approved.
+pub async fn send_by(operator: &Client, approval: &ScriptApproval) -> Result<ScriptDetail, ClientError> {
+    operator.post("/api/v1/scripts/my-fix/approvals", approval).await
+}
+
+/// A job, due at once, that runs the custom script on one asset.
+pub fn job_of(asset: &AssetId) -> NewJob {
+    NewJob {
+        name: "mine".into(),
+        include_assets: vec![asset.clone()],
+        custom_scripts: vec![CustomScript {
+            key: "my-fix".parse().expect("a key"),
+            params: [("ARIGHT_WORD".to_owned(), "hello".to_owned())].into(),
+        }],
+        hold_s: Some(0),
+        expiry_s: Some(10 * 24 * 3600),
+        ..NewJob::default()
+    }
+}
+
+/// A custom script, approved for an hour.
 pub async fn approved(world: &World) -> ScriptDetail {
     let draft = upload(world, custom().canonical()).await.expect("uploaded");
-    let approval = seal(draft.script.digest, &approver(world), WallClock.now().plus(DAY));
+    let approval = seal(draft.script.digest, &approver(world), WallClock.now().plus(HOUR));
     send(world, &approval).await.expect("approved")
 }
 

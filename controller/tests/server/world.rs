@@ -1,6 +1,8 @@
 //! A controller in this process, and clients that talk to it as agents and operators do.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use aright_controller::commands::serve::Server;
@@ -16,7 +18,7 @@ use aright_shared::outcome::{HostChange, Outcome};
 use aright_shared::posture::{Evidence, Missing, Observation, Reading, Spot, Value};
 use aright_shared::problem::Problem;
 use aright_shared::task::{Delivery, TaskOrder, TaskReport};
-use aright_shared::time::Millis;
+use aright_shared::time::{Clock, Millis, WallClock};
 use aright_shared::wire::{
     CheckIn, EnrollReply, EnrollRequest, Facts, Orders, Report, ReportReply, Running, observations_digest,
 };
@@ -28,6 +30,20 @@ pub struct World {
     pub folder: tempfile::TempDir,
     pub server: Server,
     pub operator: Client,
+    clock: Arc<Shifted>,
+}
+
+/// The machine's clock, and how far a test has moved it on.
+#[derive(Default)]
+pub struct Shifted(AtomicI64);
+
+impl Clock for Shifted {
+    fn now(&self) -> Millis {
+        WallClock.now().plus(self.0.load(Ordering::Relaxed))
+    }
+    fn now_micros(&self) -> i64 {
+        WallClock.now_micros() + self.0.load(Ordering::Relaxed) * 1000
+    }
 }
 
 pub const CONTENT: &str = include_str!("content.yaml");
@@ -39,11 +55,22 @@ impl World {
     }
 
     pub async fn start_as(dev: bool) -> Self {
+        Self::start_with(CONTENT, dev).await
+    }
+
+    pub async fn start_with(content: &str, dev: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let server = serve(&folder.path().join("data"), CONTENT, dev).await;
+        let clock = Arc::new(Shifted::default());
+        let server = serve(&folder.path().join("data"), content, dev, clock.clone()).await;
         set_password(&server).await;
         let operator = log_in(&server).await;
-        Self { folder, server, operator }
+        Self { folder, server, operator, clock }
+    }
+
+    /// Lets time pass for the controller.
+    pub fn pass(&self, millis: i64) {
+        self.clock.0.fetch_add(millis, Ordering::Relaxed);
+        self.server.app.dispatch.notify_one();
     }
 
     /// Stops it as a signal does, and starts it again from its folder.
@@ -53,9 +80,9 @@ impl World {
 
     pub async fn restart_with(self, content: &str) -> Self {
         self.server.stop().await.expect("stops");
-        let server = serve(&self.folder.path().join("data"), content, true).await;
+        let server = serve(&self.folder.path().join("data"), content, true, self.clock.clone()).await;
         let operator = log_in(&server).await;
-        Self { folder: self.folder, server, operator }
+        Self { folder: self.folder, server, operator, clock: self.clock }
     }
 
     pub fn authority(&self) -> Digest {
@@ -101,14 +128,14 @@ impl World {
     }
 }
 
-async fn serve(data: &std::path::Path, content: &str, dev: bool) -> Server {
+async fn serve(data: &std::path::Path, content: &str, dev: bool, clock: Arc<Shifted>) -> Server {
     let mut settings = Settings::default();
     settings.agents.listen = ([127, 0, 0, 1], 0).into();
     settings.operators.listen = ([127, 0, 0, 1], 0).into();
     settings.dispatch.lease_s = 1;
     let library = Library::parse(&[("content.yaml", content)]).expect("content");
     let content = Content::of(library).expect("content");
-    Server::start(data, settings, content, dev).await.expect("starts")
+    Server::start(data, settings, content, dev, clock).await.expect("starts")
 }
 
 async fn set_password(server: &Server) {
