@@ -53,18 +53,13 @@ impl ClientError {
     }
 }
 
-/// An error with its causes, since reqwest keeps the interesting one at the bottom.
+/// The innermost cause: reqwest wraps it in sentences that say nothing.
 fn causes(error: &reqwest::Error) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut next: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = next {
-        let text = error.to_string();
-        if !texts.iter().any(|seen| seen.contains(&text)) {
-            texts.push(text);
-        }
-        next = error.source();
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
     }
-    texts.join(": ")
+    innermost.to_string()
 }
 
 /// Who the client is, by certificate.

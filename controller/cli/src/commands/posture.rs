@@ -118,7 +118,7 @@ fn text(detail: &PostureDetail) -> String {
         ("technology", posture.spot.technology.to_string()),
         ("host", format!("{} ({})", posture.hostname, posture.asset)),
         ("policy", posture.policy.to_string()),
-        ("criticality", posture.criticality.clone()),
+        ("criticality", posture.criticality.to_string()),
         ("actual", reading(&posture.reading)),
         ("expected", serde_json::to_string(&posture.expect).unwrap_or_default()),
         ("fix writes", posture.set.as_ref().map_or_else(String::new, value)),
