@@ -114,7 +114,7 @@ impl Cli {
 
 /// Starts a controller on free loopback ports and enrols an agent that lives in the throwaway view.
 pub fn start(bin: &Path, work: &Path) -> anyhow::Result<Fleet> {
-    for folder in ["bin", "controller", "view"] {
+    for folder in ["bin", "view"] {
         fs::create_dir(work.join(folder))?;
     }
     // The view's /tmp and /run are empty: the agent's program comes along in the shared folder.
