@@ -399,6 +399,11 @@ fn killed_at(world: &World, deed: &str, point: &str) -> bool {
     !status.success()
 }
 
+/// Every second kill of a kind, but every one between owner, mode and attributes of a thing in place.
+fn stride(point: &str) -> usize {
+    if point.starts_with("dress") { 1 } else { 2 }
+}
+
 const POINTS: [&str; 6] = ["written", "built", "exchanged", "created", "taken", "entry"];
 
 #[test]
@@ -412,7 +417,7 @@ fn a_commit_killed_anywhere_is_undone_exactly() {
         .into_iter()
         .chain(["dress:owned".into(), "dress:moded".into()]);
     for point in points {
-        for nth in (1..).step_by(2) {
+        for nth in (1..).step_by(stride(&point)) {
             let world = World::new();
             let before = snapshot(&world.host());
             world.change_everything();
@@ -440,7 +445,7 @@ fn an_undo_killed_anywhere_is_finished_by_the_next() {
         .into_iter()
         .chain(["dress:owned".into(), "dress:moded".into()]);
     for point in points {
-        for nth in (1..).step_by(2) {
+        for nth in (1..).step_by(stride(&point)) {
             let world = World::new();
             let before = snapshot(&world.host());
             world.change_everything();
