@@ -26,6 +26,8 @@ pub async fn handle(
     check(&told)?;
     let now = app.now();
     let (poll, contradiction) = note(&mut live.state(), &told, now);
+    // Compared once: what is reported while this check-in is held is not out of step with it.
+    let full_report = told.observations.is_some() && told.observations != live.state().observations;
     live.wake();
     if let Some(why) = contradiction {
         quarantine(&app, &live, why, now).await?;
@@ -40,7 +42,7 @@ pub async fn handle(
             // A later check-in is there: what there is to say is said to that one.
             return Ok(Json(Orders::default()));
         }
-        let orders = orders(&app, &live, &told).await?;
+        let orders = Orders { full_report, ..orders(&app, &live, &told).await? };
         if !is_empty(&orders) || app.is_stopping() || Instant::now() >= until {
             return Ok(Json(orders));
         }
@@ -124,7 +126,6 @@ async fn orders(app: &Arc<App>, live: &Live, told: &CheckIn) -> Result<Orders, R
     let work = {
         let mut state = live.state();
         let eligible = state.reasons().is_empty();
-        orders.full_report = told.observations.is_some() && told.observations != state.observations;
         orders.evaluate = std::mem::take(&mut state.evaluate);
         // While it is not eligible the work waits for it.
         eligible && std::mem::take(&mut state.work)

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use aright_shared::id::TaskId;
+use aright_shared::outcome::{HostChange, Outcome};
+use aright_shared::task::TaskState;
 use aright_shared::time::SECOND;
 use aright_shared::wire::Running;
 use axum::Extension;
@@ -13,8 +15,10 @@ use http::StatusCode;
 use super::task_of;
 use crate::app::App;
 use crate::auth::agent::Agent;
+use crate::dispatch::end;
 use crate::error::Refused;
 use crate::http_in::{Body, Id};
+use crate::store::tasks::End;
 use crate::store::{runs, tasks};
 
 pub async fn handle(
@@ -37,18 +41,35 @@ pub async fn handle(
     let dispatch = &app.settings.dispatch;
     let silence_ms = i64::from(dispatch.confirm_s + dispatch.silence_s) * SECOND;
     let shared = app.clone();
-    app.store
+    let refused = app
+        .store
         .write(move |tx| {
             let task = task_of(tx, &id, &live.asset)?;
-            if !tasks::start(tx, &id, &live.asset, &told.nonce, now, silence_ms)? {
-                return Err(not_to_run("the task is no longer to run", task.state));
+            if tasks::start(tx, &id, &live.asset, &told.nonce, now, silence_ms)? {
+                runs::touch(tx, &task.run)?;
+                tx.on_commit(move || shared.changed_for_watchers());
+                return Ok::<_, Refused>(None);
             }
-            runs::touch(tx, &task.run)?;
-            tx.on_commit(move || shared.changed_for_watchers());
-            Ok(())
+            if task.state == TaskState::Running && task.nonce.as_ref() == Some(&told.nonce) {
+                end::by_us(&shared, tx, &task, &asked_again(), now)?;
+            }
+            Ok(Some(not_to_run("the task is no longer to run", task.state)))
         })
         .await?;
-    Ok(StatusCode::NO_CONTENT)
+    refused.map_or(Ok(StatusCode::NO_CONTENT), Err)
+}
+
+/// Whoever asks to start it has not started it, and will not: our 204 was lost, or the host was set
+/// back to before it.
+fn asked_again() -> End {
+    End {
+        outcome: Outcome::Interrupted,
+        refusal: None,
+        change: HostChange::None,
+        detail: "its agent asked again to start what may start only once: the connection broke, or agent or \
+                 host died, just before; run the job again"
+            .into(),
+    }
 }
 
 fn not_to_run(title: &str, value: impl ToString) -> Refused {

@@ -1,5 +1,5 @@
-//! A task is handed to its agent: signed anew each time it is delivered, under a lease until the agent
-//! says that it runs.
+//! A task is handed to its agent: signed anew each time it is delivered, so that its validity is fresh,
+//! under a lease until the agent says that it runs.
 
 use std::sync::Arc;
 
@@ -71,8 +71,11 @@ fn deliver(app: &Arc<App>, tx: &Tx<'_>, task: &Task, now: Millis) -> Result<Opti
 }
 
 fn order(app: &App, task: &Task, approval: Option<&Envelope>, now: Millis) -> Result<TaskOrder, Refused> {
-    let mut nonce = [0; 16];
-    getrandom::fill(&mut nonce).map_err(anyhow::Error::from)?;
+    // A task offered again has the nonce it had: whichever copy reaches its agent, it is obeyed once.
+    let nonce = match &task.nonce {
+        Some(nonce) => nonce.clone(),
+        None => new_nonce()?,
+    };
     Ok(TaskOrder {
         task: task.id.clone(),
         run: Some(task.run.clone()),
@@ -85,8 +88,14 @@ fn order(app: &App, task: &Task, approval: Option<&Envelope>, now: Millis) -> Re
         undo_of: None,
         not_before: now.plus(-MINUTE),
         not_after: now.plus(VALID),
-        nonce: BASE64.encode(nonce),
+        nonce,
         confirm_s: app.settings.dispatch.confirm_s,
         clock_limit_ms: i64::from(app.settings.dispatch.clock_limit_s) * SECOND,
     })
+}
+
+fn new_nonce() -> anyhow::Result<String> {
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce)?;
+    Ok(BASE64.encode(nonce))
 }

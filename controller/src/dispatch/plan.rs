@@ -159,6 +159,7 @@ fn task(
         params: resolved.params,
         targets: resolved.targets,
         timeout_ms: i64::from(script.timeout_s) * SECOND,
+        nonce: None,
         state: if end.is_some() { TaskState::Ended } else { TaskState::Queued },
         ended: end.as_ref().map(|_| now),
         end,

@@ -28,6 +28,8 @@ pub struct Task {
     pub params: BTreeMap<String, String>,
     pub targets: Vec<Target>,
     pub timeout_ms: i64,
+    /// Of its order, once there was one.
+    pub nonce: Option<String>,
     pub state: TaskState,
     pub end: Option<End>,
     pub queued: Millis,
@@ -47,7 +49,7 @@ pub struct End {
 
 const COLUMNS: &str = "t.id, t.job, t.run, t.asset, t.script, t.position, t.params, t.targets, \
      t.timeout_ms, t.state, t.outcome, t.refusal, t.change, t.detail, t.queued_at, t.delivered_at, \
-     t.running_at, t.ended_at";
+     t.running_at, t.ended_at, t.nonce";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Task> {
     let outcome: Option<Outcome> = parsed_opt(row, 10)?;
@@ -75,6 +77,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Task> {
         delivered: millis_opt(row, 15)?,
         running: millis_opt(row, 16)?,
         ended: millis_opt(row, 17)?,
+        nonce: row.get(18)?,
     })
 }
 
@@ -167,7 +170,7 @@ pub fn deliver(
     Ok(())
 }
 
-/// `queued` or `delivered` → `running`, once, by the order last signed; false when it is not to run.
+/// `queued` or `delivered` → `running`, once, by its own order; false when it is not to run.
 pub fn start(
     tx: &Tx<'_>,
     id: &TaskId,

@@ -4,9 +4,12 @@ use std::time::{Duration, Instant};
 
 use aright_shared::api::{Asset, NewEnrollKey};
 use aright_shared::envelope::PublicKey;
+use aright_shared::posture::{Reading, Value};
 use aright_shared::time::{DAY, HOUR};
 use aright_shared::trust::TrustDocument;
-use aright_shared::wire::{EnrollReply, RenewReply, RenewRequest, TimeReply, TimeRequest};
+use aright_shared::wire::{
+    EnrollReply, Orders, RenewReply, RenewRequest, TimeReply, TimeRequest, observations_digest,
+};
 use rcgen::KeyPair;
 
 use crate::world::{Host, World, client, names_all, problem};
@@ -179,4 +182,24 @@ async fn an_expired_certificate_serves_for_renewal_alone_and_for_a_year() {
     world.pass(380 * DAY);
     let over = problem(agent.client.post::<_, RenewReply>("/agent/v1/renew", &renew).await);
     assert_eq!(over.kind, "certificate-expired");
+}
+
+#[tokio::test]
+async fn what_is_reported_while_a_check_in_is_held_is_not_out_of_step_with_it() {
+    let world = World::start().await;
+    let mut agent = world.enroll("web01").await;
+    agent.see_failures();
+    agent.report_all().await;
+    let mut told = agent.told(20);
+    told.observations = Some(observations_digest(agent.seen.values()));
+    agent.see("max-days", "default", Reading::Value(Value::Int(7)));
+    let held = agent.client.post::<_, Orders>("/agent/v1/check-in", &told);
+    let (orders, ()) = tokio::join!(held, async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        agent.report_all().await;
+        let evaluate = format!("/api/v1/assets/{}/evaluate", agent.asset);
+        world.operator.post::<_, ()>(&evaluate, &()).await.expect("asked");
+    });
+    let orders = orders.expect("orders");
+    assert!(orders.evaluate && !orders.full_report);
 }

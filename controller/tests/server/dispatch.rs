@@ -6,7 +6,7 @@ use aright_shared::api::{Job, NewJob, Page, Run, RunState, Task, TaskDetail};
 use aright_shared::digest::Digest;
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
 use aright_shared::posture::{Reading, Value};
-use aright_shared::task::TaskState;
+use aright_shared::task::{TaskOrder, TaskState};
 use aright_shared::time::{HOUR, SECOND};
 use aright_shared::trust::TrustDocument;
 
@@ -72,24 +72,31 @@ async fn a_run_is_worked_off_one_task_at_a_time_and_completes_with_counts() {
 }
 
 #[tokio::test]
-async fn running_is_acknowledged_once_and_only_to_the_order_in_force() {
+async fn running_is_acknowledged_once_and_only_to_its_own_order_and_asset() {
     let world = World::start().await;
     let (mut agent, job) = started(&world).await;
     let (_, lost) = agent.task().await;
-    // It was lost on the way: the lease runs out and the order is signed anew.
+    // It was lost on the way: the lease runs out and it is offered again, valid anew.
     let (_, order) = agent.task().await;
-    assert_eq!(lost.task, order.task);
-    assert_ne!(lost.nonce, order.nonce);
-    assert_eq!(problem(agent.running(&lost).await).status, 409, "an order that was replaced");
+    assert_eq!((&lost.task, &lost.nonce), (&order.task, &order.nonce), "one task, one nonce");
+    assert!(order.not_after > lost.not_after);
+    let forged = TaskOrder { nonce: "other".into(), ..order.clone() };
+    assert_eq!(problem(agent.running(&forged).await).status, 409, "another order's nonce");
     let mut other = world.enroll("web02").await;
     assert_eq!(problem(other.running(&order).await).status, 404, "another asset's");
     assert_eq!(other.check_in(0).await.expect("orders").tasks.len(), 0);
-    agent.running(&order).await.expect("acknowledged");
-    let again = problem(agent.running(&order).await);
-    assert_eq!((again.status, again.kind.as_str()), (409, "not-to-run"));
+    agent.running(&lost).await.expect("whichever copy arrived");
     wait(&world, &job, |run| run.states.get(&TaskState::Running) == Some(&1)).await;
     tokio::time::sleep(Duration::from_millis(2500)).await;
     assert!(agent.check_in(0).await.expect("orders").tasks.is_empty(), "never delivered again");
+    // The acknowledgement was lost, or the host was set back: it may not start, and that is said.
+    let again = problem(agent.running(&order).await);
+    assert_eq!((again.status, again.kind.as_str()), (409, "not-to-run"));
+    let run = wait(&world, &job, |run| run.outcomes.get(&Outcome::Interrupted) == Some(&1)).await;
+    assert_eq!(run.states.get(&TaskState::Running), None);
+    assert_eq!(problem(agent.running(&order).await).status, 409);
+    let (_, next) = agent.task().await;
+    assert_ne!((&next.task, &next.nonce), (&order.task, &order.nonce));
 }
 
 #[tokio::test]
