@@ -33,7 +33,10 @@ pub fn tell(bin: &Path, keep: bool) -> anyhow::Result<()> {
         "nothing fails here that the demo can fix without touching the running system"
     );
 
-    heading(&format!("Remediating {} controls, each on a stage first", plan.chosen.len()));
+    heading(&format!(
+        "Remediating, each on a stage first: {}",
+        plan.chosen.iter().cloned().collect::<Vec<_>>().join(", ")
+    ));
     let job = work.path().join("job.yaml");
     std::fs::write(&job, plan.job().to_string())?;
     let job = fleet.cli.json(&["job", "create", "--file", &job.to_string_lossy()])?;
@@ -54,7 +57,8 @@ pub fn tell(bin: &Path, keep: bool) -> anyhow::Result<()> {
 
     let differences = Witness::look().differences(&host);
     say("");
-    say(&format!("{} controls failed before and pass after: {}", fixed.len(), fixed.join(", ")));
+    let s = if fixed.len() == 1 { "" } else { "s" };
+    say(&format!("{} control{s} failed before and pass after: {}", fixed.len(), fixed.join(", ")));
     if differences.is_empty() {
         say(&format!("The host itself: {} files below /etc and /boot, all as they were.", host.len()));
     } else {

@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use aright_shared::posture::{Missing, Reading, Value};
 use aright_shared::time::Millis;
 use clap::ValueEnum;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
@@ -37,8 +37,11 @@ pub fn rows<T: Serialize, const N: usize>(
         }
         Format::Table => {
             let mut table = Table::new();
-            table.load_preset(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-            table.set_header(head);
+            table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+            table.set_header(head.map(str::to_uppercase));
+            for column in table.column_iter_mut() {
+                column.set_padding((0, 2));
+            }
             for row in value {
                 table.add_row(cells(row).map(|cell| plain(&cell)));
             }
