@@ -71,7 +71,6 @@ pub struct Planned {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Inverse {
-    Nothing,
     Reload { unit: String, was_active: bool },
     Restart { unit: String, was_active: bool },
     Disable { unit: String },
@@ -326,7 +325,6 @@ impl Inverse {
         let manager =
             || if live.has_manager() { Ok(()) } else { Err("the service manager is gone".to_owned()) };
         match self {
-            Self::Nothing => return Ok(HELD),
             Self::Reload { unit, was_active } => {
                 manager()?;
                 live.bring_back(unit, *was_active, "reload")?;

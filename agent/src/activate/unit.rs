@@ -1,6 +1,5 @@
 //! Units of the service manager, through systemctl(1).
 
-use std::path::Path;
 use std::time::Instant;
 
 use super::{Live, tool};
@@ -113,7 +112,3 @@ impl Live {
 
 /// Where systemd says that it runs as the service manager (sd_booted(3)).
 pub const MANAGER: &str = "/run/systemd/system";
-
-pub fn manager() -> &'static Path {
-    Path::new(MANAGER)
-}

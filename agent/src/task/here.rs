@@ -212,6 +212,10 @@ impl Compared for ComparedHere {
         &self.compared.overreach
     }
 
+    fn conflicts(&self) -> &[PathBuf] {
+        &self.compared.conflicts
+    }
+
     fn open(&self, path: &Path) -> io::Result<File> {
         self.compared.open(path)
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aright_shared::content::script::{Script, Touch};
@@ -87,6 +87,8 @@ pub trait Ran {
 pub trait Compared {
     fn changes(&self) -> &[Change];
     fn overreach(&self) -> &[Overreach];
+    /// Changed files that somebody else changed on the host since the stage was opened.
+    fn conflicts(&self) -> &[PathBuf];
     /// The new content of a changed file.
     ///
     /// # Errors

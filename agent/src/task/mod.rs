@@ -14,7 +14,7 @@ mod steps;
 use std::time::Duration;
 
 use aright_shared::content::script::Script;
-use aright_shared::outcome::{HostChange, Outcome};
+use aright_shared::outcome::Outcome;
 use aright_shared::task::{ClockReading, TaskKind, TaskOrder, TaskReport};
 
 use crate::confirm::Contact;
@@ -75,7 +75,7 @@ fn in_order(run: &mut Run<'_>) -> Result<(), Stop> {
     run.take(Step::Staging)?;
     let ran = run.script(standing)?; //                      else timed_out, script_failed, cancelled
     run.take(Step::Scripted)?;
-    let compared = run.compare(ran)?; //                     else overreach
+    let compared = run.compare(ran)?; //                     else overreach, conflict
     run.take(Step::Compared)?;
     let judged = run.judge(&goal, compared)?; //             else ran_not_fixed, the host untouched
     run.take(Step::Judged)?;
@@ -120,9 +120,6 @@ fn kept_outcome(goal: &Goal, unmet: bool) -> Outcome {
         (false, false) => Outcome::Ran,
     }
 }
-
-/// A change that was not committed is none.
-const UNTOUCHED: HostChange = HostChange::None;
 
 #[cfg(test)]
 mod tests;

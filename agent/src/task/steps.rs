@@ -14,7 +14,7 @@ use super::goal::{Before, Goal, Judged, name};
 use super::host::{Cancel, Compared, Host, Ran, Refused, Sight, Standing};
 use super::journal::{Journal, JournalError, Step};
 use super::spool::{Spool, SpoolError};
-use super::{CONFIRM, Task, TaskError, UNTOUCHED, kept_outcome, report};
+use super::{CONFIRM, Task, TaskError, kept_outcome, report};
 use crate::activate::{self, ActivateError};
 use crate::commit::{self, Originals};
 use crate::confirm::{self, Contact, Health};
@@ -83,7 +83,8 @@ impl<'a> Run<'a> {
         cancel: &'a Cancel,
     ) -> Self {
         let now = journal.now();
-        let mut report = report::empty(&task.order.task, Outcome::Interrupted, UNTOUCHED, "", now, now);
+        let mut report =
+            report::empty(&task.order.task, Outcome::Interrupted, HostChange::None, "", now, now);
         report.clock = task.clock;
         Self { task, host, spool, contact, journal, cancel, report, passing: Vec::new(), unmet: Vec::new() }
     }
@@ -96,10 +97,10 @@ impl<'a> Run<'a> {
         }
         match order(&mut self) {
             Ok(()) => {}
-            Err(Stop::Untouched(outcome, detail)) => self.say(outcome, UNTOUCHED, detail),
+            Err(Stop::Untouched(outcome, detail)) => self.say(outcome, HostChange::None, detail),
             Err(Stop::Refused(Refused { reason, detail })) => {
                 self.report.refusal = Some(reason);
-                self.say(Outcome::Refused, UNTOUCHED, detail);
+                self.say(Outcome::Refused, HostChange::None, detail);
             }
             Err(Stop::GoBack(outcome, detail, progress)) => self.go_back(outcome, detail, progress)?,
             Err(Stop::Broken(error)) => return Err(self.give_up(error)),
@@ -273,13 +274,16 @@ impl<'a> Run<'a> {
             });
         }
         self.report.diff = self.diff(&*compared);
-        match self.report.overreach.as_slice() {
-            [] => Ok(compared),
-            [first, rest @ ..] => {
-                let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
-                untouched(Outcome::Overreach, format!("{}: {}{more}", first.path, first.what))
-            }
+        if let [first, rest @ ..] = self.report.overreach.as_slice() {
+            let detail = format!("{}: {}{}", first.path, first.what, more(rest.len()));
+            return untouched(Outcome::Overreach, detail);
         }
+        if let [first, rest @ ..] = compared.conflicts() {
+            let path = commit::place::shown(first);
+            let detail = format!("{path}: changed by somebody else while the script ran{}", more(rest.len()));
+            return untouched(Outcome::Conflict, detail);
+        }
+        Ok(compared)
     }
 
     fn diff(&self, compared: &dyn Compared) -> Vec<aright_shared::task::FileDiff> {
@@ -508,6 +512,10 @@ fn last_line(script: &ScriptResult) -> String {
     };
     let line: Option<String> = last(&script.stderr).or_else(|| last(&script.stdout));
     line.map_or_else(String::new, |line| format!(": {line}"))
+}
+
+fn more(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(", and {others} more") }
 }
 
 fn plural(files: usize) -> &'static str {

@@ -192,6 +192,7 @@ impl Host for World {
             cancelled: false,
             changes: Vec::new(),
             overreach: Vec::new(),
+            conflicts: Vec::new(),
         }))
     }
 }
@@ -206,6 +207,7 @@ struct Folder {
     cancelled: bool,
     changes: Vec<Change>,
     overreach: Vec<Overreach>,
+    conflicts: Vec<PathBuf>,
 }
 
 impl Folder {
@@ -267,6 +269,10 @@ impl Ran for Folder {
                 changes.push(change);
             }
         }
+        // A script of a test says so by a file that stands for somebody else.
+        self.conflicts =
+            changes.iter().map(|c| c.path.clone()).filter(|path| path.ends_with("new")).collect();
+        self.conflicts.retain(|_| self.script.body.contains("somebody else"));
         (self.changes, self.overreach) = (changes, overreach);
         Ok(self)
     }
@@ -278,6 +284,9 @@ impl Compared for Folder {
     }
     fn overreach(&self) -> &[Overreach] {
         &self.overreach
+    }
+    fn conflicts(&self) -> &[PathBuf] {
+        &self.conflicts
     }
     fn open(&self, path: &Path) -> std::io::Result<File> {
         File::open(self.side("stage").join(path.strip_prefix("/").expect("absolute")))
@@ -485,6 +494,12 @@ fn a_file_changed_meanwhile_is_a_conflict() {
     let report = world.run(&script(FIX));
     assert_eq!(ended(&report), (Outcome::Conflict, HostChange::None), "{}", report.detail);
     assert_eq!(world.read("a"), "by hand");
+
+    let world = World::new();
+    let report = world.run(&script("echo good >etc/a; echo somebody else >etc/new"));
+    assert_eq!(ended(&report), (Outcome::Conflict, HostChange::None), "{}", report.detail);
+    assert!(report.detail.starts_with("/etc/new: "), "{}", report.detail);
+    assert_eq!(world.read("a"), "bad");
 }
 
 #[test]
