@@ -1,15 +1,192 @@
-//! Being written: until then nothing is known.
+//! `kernel_parameter`: what the kernel has now, and what systemd-sysctl(8) will set at the next boot.
 
 use aright_shared::content::probe::KernelParameter;
-use aright_shared::posture::ErrorCode;
+use aright_shared::posture::{ErrorCode, Evidence, Missing, Reading, Value};
 
-use super::{Look, Seen};
+use super::{Failed, Look, Seen, dropins, evidence, record};
 
-pub(super) fn see(_look: &Look<'_>, _with: &KernelParameter) -> Seen {
-    Seen::error(ErrorCode::NotSupported, "this probe is being written")
+/// In order of precedence (sysctl.d(5)). /etc/sysctl.conf counts only where a link in one of them, as
+/// Debian's 99-sysctl.conf, names it: systemd-sysctl does not read it by itself.
+const FOLDERS: &[&str] = &["/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d"];
+
+/// A record `runtime, persisted`.
+pub(super) fn see(look: &Look<'_>, with: &KernelParameter) -> Seen {
+    let mut shown = Vec::new();
+    let pending = look.pending().is_some_and(|pending| pending.sysctls.contains(&with.name));
+    let runtime = if pending { Reading::Pending } else { runtime(&with.name, &mut shown) };
+    let persisted = match persisted(look, &with.name) {
+        Ok(Some(found)) => {
+            shown.push(evidence(&found.path, Some(format!("line {}", found.line)), &found.text));
+            typed(&found.value)
+        }
+        Ok(None) => Reading::Absent(Missing::Value),
+        Err(failed) => failed.reading(),
+    };
+    Seen::value(record([("runtime", runtime), ("persisted", persisted)]), shown)
 }
 
 /// The value that files give a kernel parameter.
-pub fn persisted_value(_look: &Look<'_>, _name: &str) -> Option<String> {
-    None
+pub fn persisted_value(look: &Look<'_>, name: &str) -> Option<String> {
+    persisted(look, name).ok().flatten().map(|found| found.value)
+}
+
+/// The path below /proc/sys of a dotted name; slashes and dots change places where a slash comes first
+/// (sysctl(8)).
+fn path_of(name: &str) -> Option<String> {
+    let swap = |c| match c {
+        '.' => '/',
+        '/' => '.',
+        other => other,
+    };
+    let dotted = name.find('.').unwrap_or(usize::MAX) < name.find('/').unwrap_or(usize::MAX);
+    let path: String = if dotted { name.chars().map(swap).collect() } else { name.to_owned() };
+    (!path.split('/').any(|part| part.is_empty() || part == "." || part == "..")).then_some(path)
+}
+
+fn runtime(name: &str, shown: &mut Vec<Evidence>) -> Reading {
+    let Some(path) = path_of(name) else {
+        return Reading::Error {
+            code: ErrorCode::ProbeFailed,
+            detail: format!("{name:?} names no kernel parameter"),
+        };
+    };
+    let path = format!("/proc/sys/{path}");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            shown.push(evidence(&path, None, text.trim_end()));
+            typed(text.trim())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Reading::Absent(Missing::Value),
+        Err(error) => Reading::Error { code: ErrorCode::AccessDenied, detail: format!("{path}: {error}") },
+    }
+}
+
+fn typed(text: &str) -> Reading {
+    Reading::Value(text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Int))
+}
+
+struct Found {
+    path: String,
+    line: usize,
+    text: String,
+    value: String,
+}
+
+/// The last assignment; one that names the parameter itself beats one with wildcards (sysctl.d(5)).
+fn persisted(look: &Look<'_>, name: &str) -> Result<Option<Found>, Failed> {
+    let Some(wanted) = path_of(name) else { return Ok(None) };
+    let (mut named, mut matched) = (None, None);
+    for path in dropins::files(look, FOLDERS, ".conf")? {
+        let text = match look.text(&path) {
+            Ok(text) => text,
+            // A dangling link sets nothing.
+            Err(Failed::Absent) => continue,
+            Err(failed) => return Err(failed),
+        };
+        for (n, line) in text.lines().enumerate() {
+            let Some((key, value)) = assignment(line) else { continue };
+            let (key, excluded) = match (key.strip_prefix('-'), value) {
+                // `-name` without a value keeps wildcards away from it.
+                (Some(key), None) => (key, true),
+                (Some(key), Some(_)) => (key, false),
+                (None, _) => (key, false),
+            };
+            let Some(key) = path_of(key.trim()) else { continue };
+            let found = || Found {
+                path: path.clone(),
+                line: n + 1,
+                text: line.to_owned(),
+                value: value.unwrap_or_default().to_owned(),
+            };
+            if key == wanted && excluded {
+                matched = None;
+            } else if key == wanted {
+                named = Some(found());
+            } else if value.is_some() && is_match(&key, &wanted) {
+                matched = Some(found());
+            }
+        }
+    }
+    Ok(named.or(matched))
+}
+
+/// `key = value`; `None` for comments and lines that are none.
+fn assignment(line: &str) -> Option<(&str, Option<&str>)> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with(['#', ';']) {
+        return None;
+    }
+    match line.split_once('=') {
+        Some((key, value)) => Some((key.trim(), Some(value.trim()))),
+        None => line.starts_with('-').then_some((line, None)),
+    }
+}
+
+fn is_match(pattern: &str, path: &str) -> bool {
+    pattern.contains(['*', '?', '['])
+        && globset::GlobBuilder::new(pattern)
+            .literal_separator(true)
+            .build()
+            .is_ok_and(|glob| glob.compile_matcher().is_match(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{look_at, look_in};
+    use super::super::{Pending, View};
+    use super::*;
+
+    const NAME: &str = "net.ipv4.conf.all.send_redirects";
+
+    fn value(files: &[(&str, &str)], name: &str) -> Option<String> {
+        let mut found = None;
+        look_at(files, |look| found = persisted_value(look, name));
+        found
+    }
+
+    #[test]
+    fn files_are_taken_by_name_and_earlier_folders_replace_later_ones() {
+        let files = [
+            ("etc/sysctl.d/10-a.conf", "net.ipv4.conf.all.send_redirects = 1\n"),
+            ("usr/lib/sysctl.d/50-b.conf", "net/ipv4/conf/all/send_redirects=0\n"),
+        ];
+        assert_eq!(value(&files, NAME).as_deref(), Some("0"));
+        let replaced = [files[1], ("etc/sysctl.d/50-b.conf", "# nothing\n")];
+        assert_eq!(value(&replaced, NAME), None);
+    }
+
+    #[test]
+    fn the_name_itself_beats_wildcards_and_an_exclusion_voids_them() {
+        let wild = ("etc/sysctl.d/90.conf", "net.ipv4.conf.*.send_redirects = 0\n");
+        assert_eq!(value(&[wild], NAME).as_deref(), Some("0"));
+        let both = ("etc/sysctl.d/10.conf", "net.ipv4.conf.all.send_redirects = 1\n");
+        assert_eq!(value(&[both, wild], NAME).as_deref(), Some("1"));
+        let excluded = ("etc/sysctl.d/95.conf", "-net.ipv4.conf.all.send_redirects\n");
+        assert_eq!(value(&[wild, excluded], NAME), None);
+    }
+
+    #[test]
+    fn comments_and_an_unlinked_sysctl_conf_do_not_count() {
+        assert_eq!(value(&[("etc/sysctl.conf", "fs.suid_dumpable=0\n")], "fs.suid_dumpable"), None);
+        let commented = [("etc/sysctl.d/1.conf", "; fs.suid_dumpable=0\n#fs.suid_dumpable=0\n")];
+        assert_eq!(value(&commented, "fs.suid_dumpable"), None);
+    }
+
+    #[test]
+    fn the_kernels_own_value_is_read_and_pending_in_a_stage() {
+        let with = KernelParameter { name: "kernel.ostype".into() };
+        look_at(&[], |look| assert!(see(look, &with).reading.to_string().contains("runtime Linux")));
+        let pending = Pending { sysctls: ["kernel.ostype".into()].into(), ..Pending::default() };
+        look_in(&View::Stage(pending), &[], |look| {
+            assert!(see(look, &with).reading.to_string().contains("runtime pending"));
+        });
+    }
+
+    #[test]
+    fn no_name_leads_out_of_proc_sys() {
+        for name in ["..", "a....b", "../../etc/passwd", "/etc", ""] {
+            assert_eq!(path_of(name), None, "{name:?}");
+        }
+        assert_eq!(path_of("net.ipv4.conf.eth0/1.x").as_deref(), Some("net/ipv4/conf/eth0.1/x"));
+    }
 }

@@ -3,6 +3,7 @@
 
 mod account;
 mod config_value;
+mod dropins;
 mod file_attributes;
 mod file_content;
 mod kernel_module;
