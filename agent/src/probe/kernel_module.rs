@@ -1,10 +1,117 @@
-//! Being written: until then nothing is known.
+//! `kernel_module`: whether a module is loaded, and whether modprobe.d(5) denies it.
 
 use aright_shared::content::probe::KernelModule;
-use aright_shared::posture::ErrorCode;
+use aright_shared::posture::{ErrorCode, Reading, Value};
 
-use super::{Look, Seen};
+use super::{Failed, Look, Seen, dropins, evidence, record};
 
-pub(super) fn see(_look: &Look<'_>, _with: &KernelModule) -> Seen {
-    Seen::error(ErrorCode::NotSupported, "this probe is being written")
+/// In order of precedence (modprobe.d(5)); /lib is /usr/lib where the two are one.
+const FOLDERS: &[&str] = &[
+    "/etc/modprobe.d",
+    "/run/modprobe.d",
+    "/usr/local/lib/modprobe.d",
+    "/usr/lib/modprobe.d",
+    "/lib/modprobe.d",
+];
+/// What an `install` line runs so that nothing is loaded.
+const NOTHING: &[&str] = &["/bin/false", "/usr/bin/false", "/bin/true", "/usr/bin/true"];
+
+/// A record `loaded, denied`: denied by an `install` line that loads nothing and a `blacklist` line, both.
+pub(super) fn see(look: &Look<'_>, with: &KernelModule) -> Seen {
+    let name = plain(&with.name);
+    let mut shown = Vec::new();
+    let (mut install, mut blacklist) = (false, false);
+    let files = match dropins::files(look, FOLDERS, ".conf") {
+        Ok(files) => files,
+        Err(failed) => return Seen::of(failed.reading()),
+    };
+    for path in files {
+        let text = match look.text(&path) {
+            Ok(text) => text,
+            Err(Failed::Absent) => continue,
+            Err(failed) => return Seen::of(failed.reading()),
+        };
+        // A backslash at the end goes on with the next line.
+        for line in text.replace("\\\n", " ").lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let counts = match words.as_slice() {
+                ["blacklist", module] if plain(module) == name => {
+                    blacklist = true;
+                    true
+                }
+                // The last `install` line wins; one that runs a program does not deny.
+                ["install", module, command @ ..] if plain(module) == name => {
+                    install = matches!(command, [program] if NOTHING.contains(program));
+                    true
+                }
+                _ => false,
+            };
+            if counts {
+                shown.push(evidence(&path, None, line));
+            }
+        }
+    }
+    let pending = look.pending().is_some_and(|pending| pending.modules.contains(&with.name));
+    let loaded = if pending { Reading::Pending } else { loaded(&name) };
+    let denied = Reading::Value(Value::Bool(install && blacklist));
+    Seen::value(record([("loaded", loaded), ("denied", denied)]), shown)
+}
+
+/// By the kernel itself; one without /proc/modules has no modules, so nothing is loaded.
+fn loaded(name: &str) -> Reading {
+    match std::fs::read_to_string("/proc/modules") {
+        Ok(text) => {
+            Reading::Value(Value::Bool(text.lines().any(|line| line.split(' ').next() == Some(name))))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Reading::Value(Value::Bool(false)),
+        Err(error) => {
+            Reading::Error { code: ErrorCode::AccessDenied, detail: format!("/proc/modules: {error}") }
+        }
+    }
+}
+
+/// Dashes and underscores are alike to modprobe.
+fn plain(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::look_at;
+    use super::*;
+
+    fn denied(files: &[(&str, &str)]) -> bool {
+        let mut denied = false;
+        look_at(files, |look| {
+            let seen = see(look, &KernelModule { name: "usb-storage".into() });
+            denied = seen.reading.to_string().contains("denied true");
+        });
+        denied
+    }
+
+    #[test]
+    fn both_lines_are_needed_and_spelling_does_not_matter() {
+        let both = "install usb_storage /bin/false\nblacklist usb-storage\n";
+        assert!(denied(&[("etc/modprobe.d/a.conf", both)]));
+        assert!(!denied(&[("etc/modprobe.d/a.conf", "blacklist usb-storage\n")]));
+        assert!(!denied(&[("etc/modprobe.d/a.conf", "install usb-storage /bin/false\n")]));
+        assert!(!denied(&[(
+            "etc/modprobe.d/a.conf",
+            "#install usb-storage /bin/false\n#blacklist usb-storage\n"
+        )]));
+        assert!(!denied(&[("etc/modprobe.d/a.txt", both)]));
+    }
+
+    #[test]
+    fn an_install_line_that_loads_it_after_all_does_not_deny() {
+        let lines =
+            "blacklist usb-storage\ninstall usb-storage /sbin/modprobe --ignore-install usb-storage\n";
+        assert!(!denied(&[("etc/modprobe.d/a.conf", lines)]));
+    }
+
+    #[test]
+    fn an_earlier_folder_replaces_a_file_of_the_same_name() {
+        let both = "install usb-storage /bin/false\nblacklist usb-storage\n";
+        assert!(!denied(&[("usr/lib/modprobe.d/a.conf", both), ("etc/modprobe.d/a.conf", "")]));
+    }
 }
