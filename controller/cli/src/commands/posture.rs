@@ -74,7 +74,8 @@ impl Command {
         match self {
             Self::List(choice) => {
                 let filter = choice.filter(&client).await?;
-                let postures: Vec<Posture> = all(&client, "/api/v1/postures", &filter).await?;
+                let mut postures: Vec<Posture> = all(&client, "/api/v1/postures", &filter).await?;
+                postures.sort_by(|one, two| place(one).cmp(&place(two)));
                 list(format, &postures)
             }
             Self::Show { posture } => {
@@ -83,6 +84,11 @@ impl Command {
             }
         }
     }
+}
+
+/// Host by host, in order of the controls' numbers.
+fn place(posture: &Posture) -> (&str, u32, &str, &str) {
+    (&posture.hostname, posture.number, &posture.spot.instance, posture.policy.as_str())
 }
 
 fn list(format: Format, postures: &[Posture]) -> anyhow::Result<()> {
