@@ -26,6 +26,7 @@ pub enum Clock {
 pub struct Agent<'a, P: Place> {
     place: &'a P,
     clock: Clock,
+    fail_at: Option<String>,
     log: PathBuf,
     running: Option<Running>,
 }
@@ -37,7 +38,7 @@ impl<'a, P: Place> Agent<'a, P> {
     /// Names the file.
     pub fn install(place: &'a P, log: PathBuf) -> anyhow::Result<Self> {
         place.install(&binary("aright-agent")?, PROGRAM)?;
-        Ok(Self { place, clock: Clock::Right, log, running: None })
+        Ok(Self { place, clock: Clock::Right, fail_at: None, log, running: None })
     }
 
     /// From its next start on.
@@ -50,6 +51,11 @@ impl<'a, P: Place> Agent<'a, P> {
         }
         self.clock = clock;
         Ok(())
+    }
+
+    /// Where it kills itself from its next start on, such as `after:accepted`; see the agent's fail points.
+    pub fn set_fail_point(&mut self, point: Option<&str>) {
+        self.fail_at = point.map(str::to_owned);
     }
 
     /// Adds lines to its settings file.
@@ -125,19 +131,13 @@ impl<'a, P: Place> Agent<'a, P> {
     }
 
     fn command(&self) -> Command {
-        match &self.clock {
-            Clock::Right => self.place.command(PROGRAM),
-            Clock::Wrong(time) => {
-                let mut command = self.place.command("env");
-                command.args([
-                    &format!("LD_PRELOAD={FAKETIME}"),
-                    &format!("FAKETIME={time}"),
-                    "FAKETIME_DONT_FAKE_MONOTONIC=1",
-                    PROGRAM,
-                ]);
-                command
-            }
+        let mut command = self.place.command("env");
+        if let Clock::Wrong(time) = &self.clock {
+            command.arg(format!("LD_PRELOAD={FAKETIME}")).arg(format!("FAKETIME={time}"));
+            command.arg("FAKETIME_DONT_FAKE_MONOTONIC=1");
         }
+        command.args(self.fail_at.iter().map(|point| format!("ARIGHT_FAIL_AT={point}"))).arg(PROGRAM);
+        command
     }
 }
 

@@ -2,17 +2,20 @@
 //!
 //! A [`Lab`] is a set of namespaces that holds everything a test starts; nothing of it outlives the test,
 //! however the test ends, and nothing of this machine changes. In it run [`Host`]s (booted with systemd)
-//! and [`Chamber`]s (a root entered by chroot), a [`Controller`] and its [`Cli`], and [`Agent`]s. Judges
-//! are outside: [`ssg`] (OpenSCAP), [`tree`] (a listing of everything), and the hosts' own programs.
+//! and [`Chamber`]s (a root entered by chroot), a [`Controller`] and its [`Cli`], and [`Agent`]s; between
+//! them, where a test wants one, an [`Impostor`] with the controller's keys. Judges are outside: [`ssg`]
+//! (OpenSCAP), [`tree`] (a listing of everything), a [`Canary`], and the hosts' own programs.
 
 mod agent;
 mod binaries;
+mod canary;
 mod cgroup;
 mod chamber;
 mod cli;
 mod controller;
 mod debian;
 mod host;
+mod impostor;
 mod lab;
 mod network;
 mod place;
@@ -24,13 +27,15 @@ mod wait;
 
 pub use agent::{Agent, Clock};
 pub use binaries::{binary, workspace};
+pub use canary::Canary;
 pub use chamber::Chamber;
 pub use cli::Cli;
 pub use controller::Controller;
 pub use debian::{cache, debian_12};
 pub use host::Host;
+pub use impostor::Impostor;
 pub use lab::Lab;
-pub use network::{CONTROLLER, connect};
+pub use network::{CONTROLLER, connect, listen};
 pub use place::Place;
 pub use process::{Running, success};
 pub use wait::until;

@@ -1,6 +1,6 @@
 //! The lab's network: one bridge, the controller's address on it, a cable to each host.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -48,6 +48,14 @@ pub(crate) fn link(lab: &Lab, number: u8, state: &str) -> anyhow::Result<()> {
 /// Nobody listens there, or not within five seconds.
 pub fn connect(lab: &Lab, address: SocketAddr) -> anyhow::Result<TcpStream> {
     inside(lab, move || Ok(TcpStream::connect_timeout(&address, Duration::from_secs(5))?))
+}
+
+/// A free port of the controller's address, for the test itself.
+///
+/// # Errors
+/// None is free.
+pub fn listen(lab: &Lab) -> anyhow::Result<TcpListener> {
+    inside(lab, || Ok(TcpListener::bind((CONTROLLER, 0))?))
 }
 
 /// Runs something of the test's own in the lab's network, on a thread made for it.
