@@ -62,7 +62,7 @@ pub async fn first_user(app: &App) -> Result<Option<String>> {
 /// # Errors
 /// Standard output is closed.
 pub fn tell(app: &App, data: &Data, addresses: net::Addresses, password: &str) -> Result<()> {
-    let names = net::names(&app.settings.agents.names);
+    let names = net::names(&app.settings);
     let first = |address| net::urls(address, &names).into_iter().next().unwrap_or_default();
     let (agents, operators) = (first(addresses.agents), first(addresses.operators));
     let authority = app.authority.fingerprint();

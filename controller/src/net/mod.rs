@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Settings;
+
 pub use listen::{Peer, Port};
 pub use tls::{ServerKey, agents_tls, operators_tls};
 
@@ -17,12 +19,15 @@ pub struct Addresses {
     pub operators: SocketAddr,
 }
 
-/// What this machine is called: the settings' names first, then its host name and loopback.
-pub fn names(settings: &[String]) -> Vec<String> {
+/// What this machine is called: the settings' names first, then its host name, loopback, and the very
+/// addresses that are listened on.
+pub fn names(settings: &Settings) -> Vec<String> {
     let own = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
     let loopback = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let listen = [settings.agents.listen, settings.operators.listen].map(|address| address.ip());
+    let listen = listen.into_iter().filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
     let mut names: Vec<String> = Vec::new();
-    for name in settings.iter().cloned().chain([own]).chain(loopback) {
+    for name in settings.agents.names.iter().cloned().chain([own]).chain(loopback).chain(listen) {
         if crate::config::is_host(&name) && !names.contains(&name) {
             names.push(name);
         }
@@ -55,10 +60,14 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_always_among_the_names_and_none_comes_twice() {
-        let names = names(&["localhost".into(), "10.0.0.1".into()]);
+    fn loopback_and_the_address_listened_on_are_always_among_the_names_and_none_comes_twice() {
+        let mut settings = Settings::default();
+        settings.agents.names = vec!["localhost".into(), "10.0.0.1".into()];
+        settings.agents.listen = ([10, 0, 0, 2], 0).into();
+        let names = names(&settings);
         assert_eq!(&names[..2], ["localhost", "10.0.0.1"]);
         assert!(names.contains(&"127.0.0.1".to_owned()) && names.contains(&"::1".to_owned()));
+        assert!(names.contains(&"10.0.0.2".to_owned()));
         assert_eq!(names.iter().filter(|name| *name == "localhost").count(), 1);
     }
 }
