@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, ensure};
+use aright_shared::api::{Asset, NewJob, Task, TaskDetail};
+use aright_shared::id::{JobId, Key, TaskId};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -89,6 +91,65 @@ impl Cli {
     /// The words of `aright enroll-key create`.
     pub fn enroll_key(&self, uses: usize) -> anyhow::Result<EnrollKey> {
         Ok(serde_json::from_value(self.json(&["enroll-key", "create", "--uses", &uses.to_string()])?)?)
+    }
+
+    /// Uploads a script (YAML) and approves it with the first approver's key.
+    ///
+    /// # Errors
+    /// The words of `aright script`.
+    pub fn approve(&self, controller: &Controller, script: &str) -> anyhow::Result<Key> {
+        let file = self.lab.folder().join("script.yaml");
+        fs::write(&file, script)?;
+        let stored = self.json(&["script", "new", &file.to_string_lossy()])?;
+        let key: Key = serde_json::from_value(stored["key"].clone())?;
+        let approver = controller.data().join("offline/approver-admin.key");
+        self.text(&["script", "approve", key.as_str(), "--key", &approver.to_string_lossy()])?;
+        Ok(key)
+    }
+
+    /// Saves a job that runs at once (the fields of `POST /api/v1/jobs`).
+    ///
+    /// # Errors
+    /// The words of `aright job create`.
+    pub fn create_job(&self, job: &NewJob) -> anyhow::Result<JobId> {
+        let file = self.lab.folder().join("job.yaml");
+        // JSON is YAML.
+        fs::write(&file, serde_json::to_vec(job)?)?;
+        let created = self.json(&["job", "create", "--file", &file.to_string_lossy(), "--hold-s", "0"])?;
+        Ok(serde_json::from_value(created["id"].clone())?)
+    }
+
+    /// Runs a saved job once more, at once.
+    ///
+    /// # Errors
+    /// The words of `aright job run`.
+    pub fn run_job(&self, job: &JobId) -> anyhow::Result<()> {
+        self.text(&["job", "run", job.as_str(), "--hold-s", "0"]).map(drop)
+    }
+
+    /// The tasks of a job's newest run, once it has ended.
+    ///
+    /// # Errors
+    /// The words of `aright job watch`.
+    pub fn watch(&self, job: &JobId) -> anyhow::Result<Vec<Task>> {
+        let ended = self.json(&["job", "watch", job.as_str()])?;
+        Ok(serde_json::from_value(ended["tasks"].clone())?)
+    }
+
+    /// All that is known of a task.
+    ///
+    /// # Errors
+    /// The words of `aright task show`.
+    pub fn task(&self, task: &TaskId) -> anyhow::Result<TaskDetail> {
+        Ok(serde_json::from_value(self.json(&["task", "show", task.as_str()])?)?)
+    }
+
+    /// All hosts.
+    ///
+    /// # Errors
+    /// The words of `aright asset list`.
+    pub fn assets(&self) -> anyhow::Result<Vec<Asset>> {
+        Ok(serde_json::from_value(self.json(&["asset", "list"])?)?)
     }
 
     fn command(&self, args: &[&str]) -> Command {

@@ -1,4 +1,5 @@
 //! The claims: one test binary, a module each, run alone by
 //! `cargo nextest run -p aright-tests -E 'test(/^NAME::/)'`.
 
+mod clock;
 mod testbeds;
