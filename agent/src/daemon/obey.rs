@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aright_shared::outcome::Refusal;
+use aright_shared::outcome::{HostChange, Outcome, Refusal};
 use aright_shared::task::{Delivery, TaskReport};
 use aright_shared::time::WallClock;
 use tokio::time::sleep;
@@ -151,12 +151,13 @@ pub async fn obey(
             return Ok(None);
         }
     };
-    if !is_running(agent, &verified).await {
-        // Cancelled meanwhile: nothing was begun, and nobody waits for a result.
-        let refused =
-            Refused { reason: Refusal::Expired, detail: "the controller no longer wants it run".into() };
-        end_refused(agent, &mut journal, refused)?;
-        workshop.spool.acknowledge(&id)?;
+    if let Err(why) = say_running(agent, &verified).await {
+        // Cancelled meanwhile, or said to run by an earlier life: nothing was begun.
+        let now = journal.now();
+        let detail = format!("not begun: {why}");
+        let mut report = task::report::empty(&id, Outcome::Interrupted, HostChange::None, detail, now, now);
+        report.steps = journal.steps();
+        journal.end(&report)?;
         return Ok(None);
     }
     execute(agent, workshop, journal, verified).await?;
@@ -248,21 +249,19 @@ async fn check_clock(agent: &Agent, limit_ms: i64) -> Result<(), Refused> {
     refuse(Refusal::ClockUnknown, format!("after {SAMPLES} samples the clock's offset is not known: {why}"))
 }
 
-/// Tells the controller that it runs, until it knows; `false` where it no longer wants it.
-async fn is_running(agent: &Agent, verified: &Verified) -> bool {
+/// Tells the controller that it runs, until it knows.
+///
+/// # Errors
+/// It no longer wants it, or was not reached before the order's end: why, in words.
+async fn say_running(agent: &Agent, verified: &Verified) -> Result<(), String> {
     let order = verified.order();
     let mut backoff = Backoff::default();
     loop {
         match agent.link.running(&order.task, &agent.running(order.nonce.clone())).await {
-            Ok(()) => return true,
-            Err(error) if error.is_refusal() => {
-                warn!(task.id = %order.task, "not run: {error}");
-                return false;
-            }
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_refusal() => return Err(error.to_string()),
+            Err(error) if agent.controller_now() > order.not_after => return Err(error.to_string()),
             Err(error) => {
-                if agent.controller_now() > order.not_after {
-                    return false;
-                }
                 warn!(task.id = %order.task, "not started yet: {error}");
                 sleep(backoff.pause()).await;
             }

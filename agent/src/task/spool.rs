@@ -35,7 +35,7 @@ impl Default for Retention {
 pub enum Pending {
     /// Nothing was started: verify the order again and execute it.
     Resume,
-    /// The script may have run, the host is untouched.
+    /// It was said to run, the script may have been started; the host is untouched.
     Interrupted,
     /// The host may be changed: undo, then `interrupted` (or what was decided before the undo).
     Undo,
@@ -354,7 +354,8 @@ fn pending(journal: &Journal) -> Option<Pending> {
     if journal.has(Step::Undoing) {
         return Some(Pending::UndoTask);
     }
-    Some(if journal.has(Step::Staging) { Pending::Interrupted } else { Pending::Resume })
+    // Once the controller was told that it runs, a host that was rolled back to a snapshot must not begin it again.
+    Some(if journal.has(Step::Running) { Pending::Interrupted } else { Pending::Resume })
 }
 
 fn undoable(journal: &Journal) -> Option<Undoable> {

@@ -158,8 +158,8 @@ fn what_is_to_be_done_after_a_crash_follows_from_the_last_step() {
     };
     let way = [
         (Accepted, Resume),
-        (Running, Resume),
-        (Before, Resume),
+        (Running, Interrupted),
+        (Before, Interrupted),
         (Staging, Interrupted),
         (Scripted, Interrupted),
         (Compared, Interrupted),
