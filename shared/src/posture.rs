@@ -131,11 +131,11 @@ impl Value {
         self.list()?.iter().map(Self::int).collect()
     }
 
-    /// An integer, or text that reads as one.
+    /// An integer, or text that is one: with blanks around it is none to many programs.
     pub fn int(&self) -> Option<i64> {
         match self {
             Self::Int(number) => Some(*number),
-            Self::Text(text) => text.trim().parse().ok(),
+            Self::Text(text) => text.parse().ok(),
             Self::Bool(_) | Self::List(_) | Self::Record(_) => None,
         }
     }

@@ -121,6 +121,7 @@ fn lines(text: &str, syntax: Syntax) -> Vec<(usize, String)> {
                 whole.push(' ');
                 whole.push_str(part.trim());
             }
+            _ if syntax == Syntax::KeyEquals => lines.push((n + 1, part.to_owned())),
             _ => lines.push((n + 1, part.trim().to_owned())),
         }
         open = ends_open;
@@ -154,15 +155,15 @@ fn included(line: &str) -> Option<Included> {
 fn value(line: &str, with: &ConfigValue) -> Option<Option<String>> {
     match with.syntax {
         Syntax::KeySpace => {
-            // login.defs(5): blanks or `=` between, quotes are left out.
-            let (key, rest) = line.split_once(|c: char| c.is_whitespace() || c == '=').unwrap_or((line, ""));
-            let value = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '=').trim_end();
-            (key == with.key).then(|| Some(unquoted(value)))
+            // As shadow's getdef.c reads it (tried): a key without a value says nothing, `=` is no blank.
+            let (key, rest) = line.split_once([' ', '\t'])?;
+            let value = rest.trim_start_matches([' ', '\t', '"']);
+            (key == with.key).then(|| Some(value.split('"').next().unwrap_or_default().to_owned()))
         }
         Syntax::KeyEquals => {
-            let line = line.strip_prefix("export ").map_or(line, str::trim_start);
+            // As useradd(8) reads its defaults (tried): no shell, so quotes and blanks are part of the value.
             let (key, value) = line.split_once('=')?;
-            (key.trim_end() == with.key).then(|| Some(unquoted(value.trim())))
+            (key == with.key).then(|| Some(value.to_owned()))
         }
         Syntax::Ini => {
             let (key, value) = line.split_once('=')?;
@@ -247,11 +248,43 @@ mod tests {
         assert_eq!(value_in(Syntax::KeySpace, "PASS", &[("etc/login.defs", text)]), "absent");
     }
 
+    /// What useradd 4.13 gave new accounts on Debian 12 with these lines in login.defs.
     #[test]
-    fn shell_like_settings() {
-        let text = "# INACTIVE=-1\nexport SHELL=\"/bin/sh\"\nINACTIVE=45\n";
-        assert_eq!(value_in(Syntax::KeyEquals, "INACTIVE", &[("etc/default/useradd", text)]), "45");
-        assert_eq!(value_in(Syntax::KeyEquals, "SHELL", &[("etc/default/useradd", text)]), "/bin/sh");
+    fn login_defs_as_shadow_takes_them() {
+        for (lines, taken) in [
+            ("DAYS 30", "30"),
+            ("DAYS=30", "absent"),
+            ("DAYS = 30", "= 30"),
+            ("DAYS \"30\"", "30"),
+            ("DAYS \"30\" # c", "30"),
+            ("DAYS 30 # c", "30 # c"),
+            ("DAYS\t30\t\r", "30"),
+            ("\t DAYS 30", "30"),
+            ("DAYS '30'", "'30'"),
+            ("days 30", "absent"),
+            ("DAYS 30\nDAYS 40", "40"),
+            ("DAYS 40\nDAYS", "40"),
+            ("DAYS 40\n#DAYS 50", "40"),
+        ] {
+            assert_eq!(value_in(Syntax::KeySpace, "DAYS", &[("etc/login.defs", lines)]), taken, "{lines}");
+        }
+    }
+
+    /// What `useradd -D` of 4.13 printed on Debian 12; the value is judged as a number after this.
+    #[test]
+    fn defaults_as_useradd_takes_them() {
+        for (lines, taken) in [
+            ("INACTIVE=30", "30"),
+            ("INACTIVE=30 ", "30 "),
+            (" INACTIVE=30", "absent"),
+            ("export INACTIVE=30", "absent"),
+            ("INACTIVE =30", "absent"),
+            ("INACTIVE=\"30\"", "\"30\""),
+            ("INACTIVE=30\nINACTIVE=40", "40"),
+            ("# INACTIVE=-1", "absent"),
+        ] {
+            assert_eq!(value_in(Syntax::KeyEquals, "INACTIVE", &[("etc/d", lines)]), taken, "{lines}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ const NOTHING: &[&str] = &["/bin/false", "/usr/bin/false", "/bin/true", "/usr/bi
 pub(super) fn see(look: &Look<'_>, with: &KernelModule) -> Seen {
     let name = plain(&with.name);
     let mut shown = Vec::new();
-    let (mut install, mut blacklist) = (false, false);
+    let (mut install, mut blacklist) = (None, false);
     let files = match dropins::files(look, FOLDERS, ".conf") {
         Ok(files) => files,
         Err(failed) => return Seen::of(failed.reading()),
@@ -39,9 +39,9 @@ pub(super) fn see(look: &Look<'_>, with: &KernelModule) -> Seen {
                     blacklist = true;
                     true
                 }
-                // The last `install` line wins; one that runs a program does not deny.
+                // The first `install` line wins (tried with kmod 30); one that runs a program does not deny.
                 ["install", module, command @ ..] if plain(module) == name => {
-                    install = matches!(command, [program] if NOTHING.contains(program));
+                    install.get_or_insert(matches!(command, [program] if NOTHING.contains(program)));
                     true
                 }
                 _ => false,
@@ -53,7 +53,7 @@ pub(super) fn see(look: &Look<'_>, with: &KernelModule) -> Seen {
     }
     let pending = look.pending().is_some_and(|pending| pending.modules.contains(&with.name));
     let loaded = if pending { Reading::Pending } else { loaded(&name) };
-    let denied = Reading::Value(Value::Bool(install && blacklist));
+    let denied = Reading::Value(Value::Bool(install == Some(true) && blacklist));
     Seen::value(record([("loaded", loaded), ("denied", denied)]), shown)
 }
 
@@ -107,6 +107,14 @@ mod tests {
         let lines =
             "blacklist usb-storage\ninstall usb-storage /sbin/modprobe --ignore-install usb-storage\n";
         assert!(!denied(&[("etc/modprobe.d/a.conf", lines)]));
+    }
+
+    #[test]
+    fn the_first_install_line_wins() {
+        let ours = ("etc/modprobe.d/00-ours.conf", "blacklist usb-storage\ninstall usb-storage /bin/false\n");
+        let loads = "install usb-storage /sbin/modprobe --ignore-install usb-storage\n";
+        assert!(denied(&[ours, ("etc/modprobe.d/b.conf", loads)]));
+        assert!(!denied(&[ours, ("etc/modprobe.d/00-a.conf", loads)]));
     }
 
     #[test]

@@ -72,10 +72,12 @@ struct Found {
     value: String,
 }
 
-/// The last assignment; one that names the parameter itself beats one with wildcards (sysctl.d(5)).
+/// By the rules of systemd-sysctl: of several lines with one key the last counts, a key without wildcards
+/// beats those with (also `-key`, which only keeps them away), of several wildcards the last counts.
 fn persisted(look: &Look<'_>, name: &str) -> Result<Option<Found>, Failed> {
     let Some(wanted) = path_of(name) else { return Ok(None) };
-    let (mut named, mut matched) = (None, None);
+    // In the order in which they are applied; `None` sets nothing.
+    let mut lines: Vec<(String, Option<Found>)> = Vec::new();
     for path in dropins::files(look, FOLDERS, ".conf")? {
         let text = match look.text(&path) {
             Ok(text) => text,
@@ -85,29 +87,36 @@ fn persisted(look: &Look<'_>, name: &str) -> Result<Option<Found>, Failed> {
         };
         for (n, line) in text.lines().enumerate() {
             let Some((key, value)) = assignment(line) else { continue };
-            let (key, excluded) = match (key.strip_prefix('-'), value) {
-                // `-name` without a value keeps wildcards away from it.
-                (Some(key), None) => (key, true),
-                (Some(key), Some(_)) => (key, false),
-                (None, _) => (key, false),
-            };
-            let Some(key) = path_of(key.trim()) else { continue };
-            let found = || Found {
+            let Some(key) = path_of(key.strip_prefix('-').unwrap_or(key).trim()) else { continue };
+            if key != wanted && !is_match(&key, &wanted) {
+                continue;
+            }
+            let found = value.map(|value| Found {
                 path: path.clone(),
                 line: n + 1,
                 text: line.to_owned(),
-                value: value.unwrap_or_default().to_owned(),
-            };
-            if key == wanted && excluded {
-                matched = None;
-            } else if key == wanted {
-                named = Some(found());
-            } else if value.is_some() && is_match(&key, &wanted) {
-                matched = Some(found());
-            }
+                value: value.to_owned(),
+            });
+            replace(&mut lines, key, found);
         }
     }
-    Ok(named.or(matched))
+    let winner = match lines.iter().position(|(key, _)| *key == wanted) {
+        Some(named) => Some(lines.swap_remove(named)),
+        None => lines.pop(),
+    };
+    Ok(winner.and_then(|(_, found)| found))
+}
+
+/// A key said anew moves to the end, unless it says the same.
+fn replace(lines: &mut Vec<(String, Option<Found>)>, key: String, found: Option<Found>) {
+    let value = |found: &Option<Found>| found.as_ref().map(|found| found.value.clone());
+    if let Some(at) = lines.iter().position(|(known, _)| *known == key) {
+        if value(&lines[at].1) == value(&found) {
+            return;
+        }
+        lines.remove(at);
+    }
+    lines.push((key, found));
 }
 
 /// `key = value`; `None` for comments and lines that are none.
@@ -161,8 +170,14 @@ mod tests {
         assert_eq!(value(&[wild], NAME).as_deref(), Some("0"));
         let both = ("etc/sysctl.d/10.conf", "net.ipv4.conf.all.send_redirects = 1\n");
         assert_eq!(value(&[both, wild], NAME).as_deref(), Some("1"));
-        let excluded = ("etc/sysctl.d/95.conf", "-net.ipv4.conf.all.send_redirects\n");
-        assert_eq!(value(&[wild, excluded], NAME), None);
+        for name in ["etc/sysctl.d/10.conf", "etc/sysctl.d/95.conf"] {
+            let excluded = (name, "-net.ipv4.conf.all.send_redirects\n");
+            assert_eq!(value(&[wild, excluded], NAME), None, "wherever it stands");
+        }
+        let taken_back = ("etc/sysctl.d/95.conf", "-net.ipv4.conf.all.send_redirects\n");
+        assert_eq!(value(&[both, taken_back], NAME), None);
+        let again = ("etc/sysctl.d/95.conf", "net.ipv4.*.all.send_redirects = 2\n");
+        assert_eq!(value(&[wild, again], NAME).as_deref(), Some("2"));
     }
 
     #[test]

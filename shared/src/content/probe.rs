@@ -57,7 +57,7 @@ pub struct ConfigValue {
 pub enum Syntax {
     /// `KEY value`, as login.defs(5).
     KeySpace,
-    /// `KEY=value`, quotes as a shell takes them.
+    /// `KEY=value` from the first column, taken as it stands: /etc/default/useradd.
     KeyEquals,
     /// `[section]` and `key = value`.
     Ini,
