@@ -23,7 +23,7 @@ enum Kind {
     Algorithms,
 }
 
-const YES_NO: &[(&str, &str)] = &[("yes", "yes"), ("no", "no"), ("true", "yes"), ("false", "no")];
+const YES_NO: &[(&str, &str)] = &[("yes", "yes"), ("no", "no")];
 
 fn kind(option: &str) -> Option<Kind> {
     Some(match option {
@@ -101,7 +101,8 @@ fn typed(kind: &Kind, arguments: &[String]) -> Reading {
             found.map_or_else(|| bad("sshd does not know this value"), |(_, printed)| text(printed))
         }
         Kind::Integer(_) => {
-            value.parse().map_or_else(|_| bad("not an integer"), |n| Reading::Value(Value::Int(n)))
+            let number = value.parse().ok().filter(|n| (0..=i64::from(i32::MAX)).contains(n));
+            number.map_or_else(|| bad("not an integer from 0"), |n| Reading::Value(Value::Int(n)))
         }
         Kind::Time(_) => seconds(value).map_or_else(|| bad("not a time"), |n| Reading::Value(Value::Int(n))),
         Kind::Path(_) => text(if value.eq_ignore_ascii_case("none") { "none" } else { value }),
@@ -211,38 +212,53 @@ impl Reader<'_> {
     }
 }
 
-/// Keyword and arguments of one line: blanks or one `=` after the keyword, double quotes around blanks, `#` ends it.
+/// Keyword and arguments of one line, as strdelim and argv_split of sshd take them apart.
 /// `None` where a quote is not closed.
 fn words(line: &str) -> Option<Vec<String>> {
     let line = line.trim();
-    if line.starts_with('#') {
+    if line.is_empty() || line.starts_with('#') {
         return Some(Vec::new());
     }
-    let mut words: Vec<String> = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quoted = false;
-    let mut equals = false;
-    for c in line.chars() {
-        match c {
-            '"' => {
-                quoted = !quoted;
-                word.get_or_insert_default();
-            }
-            c if quoted => word.get_or_insert_default().push(c),
-            '#' if word.is_none() => break,
-            // Only one, and only between keyword and arguments.
-            '=' if !equals && (words.is_empty() || (words.len() == 1 && word.is_none())) => {
-                equals = true;
-                words.extend(word.take());
-            }
-            c if c.is_whitespace() => words.extend(word.take()),
-            c => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    (!quoted).then_some(words)
+    let (keyword, rest) = match line.strip_prefix('"') {
+        Some(quoted) => quoted.split_once('"')?,
+        None => line.split_at(line.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(line.len())),
+    };
+    let rest = rest.trim_start();
+    let mut words = vec![keyword.to_owned()];
+    arguments(rest.strip_prefix('=').unwrap_or(rest), &mut words)?;
+    Some(words)
 }
 
+/// Both kinds of quotes; a backslash before a quote, another backslash or a blank outside of quotes takes
+/// its meaning away; `#` at the start of an argument ends the line.
+fn arguments(text: &str, words: &mut Vec<String>) -> Option<()> {
+    let mut rest = text.chars().peekable();
+    loop {
+        while rest.next_if(|c| c.is_whitespace()).is_some() {}
+        if rest.peek().is_none_or(|c| *c == '#') {
+            return Some(());
+        }
+        let mut word = String::new();
+        let mut quote = None;
+        while let Some(c) = rest.next_if(|c| quote.is_some() || !c.is_whitespace()) {
+            let escaped =
+                |next: &char| matches!(next, '"' | '\'' | '\\') || (quote.is_none() && *next == ' ');
+            match c {
+                '\\' => word.push(rest.next_if(escaped).unwrap_or(c)),
+                '"' | '\'' if quote.is_none() => quote = Some(c),
+                c if quote == Some(c) => quote = None,
+                c => word.push(c),
+            }
+        }
+        if quote.is_some() {
+            return None;
+        }
+        words.push(word);
+    }
+}
+
+#[cfg(test)]
+mod as_sshd;
 #[cfg(test)]
 mod tests {
     use super::super::testing::look_at;
