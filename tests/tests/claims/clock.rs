@@ -4,11 +4,12 @@
 //! The wrong clock is libfaketime's, in the agent's process alone. What ran is heard by a canary that each
 //! script wakes first; what changed is seen by a listing of `/etc`.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use aright_shared::api::{Asset, ClockVerdict, CustomScript, NewJob, PostureFilter};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
+use aright_shared::time::{Clock as _, WallClock};
 use aright_tests::tree::Listing;
 use aright_tests::{Agent, Canary, Chamber, Cli, Clock, Controller, Lab, Place as _, needs, skip, until};
 
@@ -38,11 +39,11 @@ fn two_years_ahead() -> anyhow::Result<()> {
 
 #[test]
 fn in_1970() -> anyhow::Result<()> {
-    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
-    skewed("in 1970", 30 * MINUTE - now)
+    skewed("in 1970", 30 * MINUTE - WallClock.now().0 / 1000)
 }
 
 /// `ahead` is how far the agent's clock is before the controller's, in seconds.
+#[expect(clippy::print_stdout, reason = "the figure")]
 fn skewed(what: &str, ahead: i64) -> anyhow::Result<()> {
     needs!(skip::HOSTS, skip::FAKETIME);
     let since = Instant::now();
