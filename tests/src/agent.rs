@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
@@ -10,7 +11,9 @@ use crate::cli::EnrollKey;
 use crate::place::Place;
 use crate::process::Running;
 
+const PATIENCE: Duration = Duration::from_secs(20);
 const PROGRAM: &str = "/usr/bin/aright-agent";
+const STATE: &str = "/var/lib/aright-agent";
 const SETTINGS: &str = "/etc/aright/agent.toml";
 const FAKETIME: &str = "/usr/lib/faketime.so.1";
 
@@ -85,6 +88,12 @@ impl<'a, P: Place> Agent<'a, P> {
         Ok(())
     }
 
+    /// The folder of its key, its spool and all else that it keeps, seen from the test.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.place.path(STATE)
+    }
+
     /// The service loop.
     ///
     /// # Errors
@@ -108,6 +117,14 @@ impl<'a, P: Place> Agent<'a, P> {
     /// It was not running, or does not end.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         self.running.take().context("the agent is not running")?.stop().map(drop)
+    }
+
+    /// Waits until it has ended by itself, at a fail point.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub fn died(&mut self) -> anyhow::Result<()> {
+        self.running.take().context("the agent is not running")?.ended(PATIENCE).map(drop)
     }
 
     /// # Errors

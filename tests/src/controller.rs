@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use serde::Deserialize;
 
 use crate::binaries::binary;
@@ -104,6 +106,15 @@ impl Controller {
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.lab.folder().join("controller")
+    }
+
+    /// A key of its own, such as `keys/task.key`, for a test that plays a thief.
+    ///
+    /// # Errors
+    /// Not there.
+    pub fn signing_key(&self, below: &str) -> anyhow::Result<SigningKey> {
+        let pem = fs::read_to_string(self.data().join(below)).with_context(|| below.to_owned())?;
+        Ok(SigningKey::from_pkcs8_pem(&pem)?)
     }
 
     #[must_use]

@@ -33,7 +33,7 @@ pub use cli::Cli;
 pub use controller::Controller;
 pub use debian::{cache, debian_12};
 pub use host::Host;
-pub use impostor::Impostor;
+pub use impostor::{Exchange, Impostor};
 pub use lab::Lab;
 pub use network::{CONTROLLER, connect, listen};
 pub use place::Place;

@@ -149,6 +149,7 @@ impl Journal {
             File::open(all)?.sync_all()
         };
         name().map_err(fault("cannot name its folder"))?;
+        fail::point("after", "spooled");
         Ok(journal)
     }
 

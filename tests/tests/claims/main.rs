@@ -2,4 +2,5 @@
 //! `cargo nextest run -p aright-tests -E 'test(/^NAME::/)'`.
 
 mod clock;
+mod tamper;
 mod testbeds;
