@@ -51,28 +51,6 @@ struct Sample {
     base_us: i64,
 }
 
-/// What an offset means for a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClockVerdict {
-    Right,
-    Skewed,
-    /// The bound is too wide to say, or nothing was sampled.
-    Unknown,
-}
-
-/// abs(offset) + bound ≤ limit is right; abs(offset) − bound > limit is skewed; between them nobody knows.
-pub fn judge(reading: Option<ClockReading>, limit_ms: i64) -> ClockVerdict {
-    let Some(reading) = reading else { return ClockVerdict::Unknown };
-    let offset = reading.offset_ms.saturating_abs();
-    if offset.saturating_add(reading.bound_ms) <= limit_ms {
-        ClockVerdict::Right
-    } else if offset.saturating_sub(reading.bound_ms) > limit_ms {
-        ClockVerdict::Skewed
-    } else {
-        ClockVerdict::Unknown
-    }
-}
-
 /// The last samples and what follows from them.
 #[derive(Debug)]
 pub struct ClockFilter {
@@ -185,16 +163,5 @@ mod tests {
         let day = Duration::from_secs(86_400);
         let reading = filter.reading(start + day, T + 86_400_000_000).expect("sampled");
         assert_eq!(reading.bound_ms, 86_400 * DRIFT_PPM / 1000 + 1);
-    }
-
-    #[test]
-    fn a_wide_bound_is_neither_right_nor_skewed() {
-        let reading = |offset_ms, bound_ms| Some(ClockReading { offset_ms, bound_ms });
-        assert_eq!(judge(reading(29_000, 1_000), 30_000), ClockVerdict::Right);
-        assert_eq!(judge(reading(29_001, 1_000), 30_000), ClockVerdict::Unknown);
-        assert_eq!(judge(reading(-31_000, 1_000), 30_000), ClockVerdict::Unknown);
-        assert_eq!(judge(reading(-31_001, 1_000), 30_000), ClockVerdict::Skewed);
-        assert_eq!(judge(reading(i64::MIN, 0), 30_000), ClockVerdict::Skewed);
-        assert_eq!(judge(None, 30_000), ClockVerdict::Unknown);
     }
 }

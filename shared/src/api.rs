@@ -46,7 +46,7 @@ use crate::envelope::{Envelope, PublicKey};
 use crate::id::{AssetId, EnrollKeyId, JobId, Key, PostureId, RunId, TaskId};
 use crate::outcome::{HostChange, Outcome, Refusal, words};
 use crate::posture::{Evidence, Reading, Spot, Value, Verdict};
-use crate::task::{ClockReading, Target, TaskReport, TaskState};
+use crate::task::{ClockReading, ClockVerdict, Target, TaskReport, TaskState};
 use crate::time::Millis;
 use crate::trust::TrustDocument;
 use crate::wire::Facts;
@@ -161,16 +161,6 @@ pub struct Asset {
     pub connected: bool,
     pub clock: Option<AssetClock>,
     pub postures: PostureCounts,
-}
-
-words! {
-    /// The clock rule of the mission, at the controller's limit.
-    ClockVerdict {
-        Right = "right",
-        Skewed = "skewed",
-        /// The bound is too wide to tell.
-        Unknown = "unknown",
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -232,3 +232,44 @@ pub struct ClockReading {
     /// Largest error of `offset_ms`: half the delay, plus drift since.
     pub bound_ms: i64,
 }
+
+words! {
+    /// The clock rule of the mission.
+    ClockVerdict {
+        Right = "right",
+        Skewed = "skewed",
+        /// The bound is too wide to tell.
+        Unknown = "unknown",
+    }
+}
+
+impl ClockReading {
+    /// abs(offset) + bound ≤ limit is right; abs(offset) − bound > limit is skewed; between them nobody knows.
+    pub fn judge(self, limit_ms: i64) -> ClockVerdict {
+        let offset = self.offset_ms.saturating_abs();
+        let bound = self.bound_ms.max(0);
+        if offset.saturating_add(bound) <= limit_ms {
+            ClockVerdict::Right
+        } else if offset.saturating_sub(bound) > limit_ms {
+            ClockVerdict::Skewed
+        } else {
+            ClockVerdict::Unknown
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wide_bound_is_neither_right_nor_skewed() {
+        let judge = |offset_ms, bound_ms| ClockReading { offset_ms, bound_ms }.judge(30_000);
+        assert_eq!(judge(29_000, 1_000), ClockVerdict::Right);
+        assert_eq!(judge(29_001, 1_000), ClockVerdict::Unknown);
+        assert_eq!(judge(-31_000, 1_000), ClockVerdict::Unknown);
+        assert_eq!(judge(-31_001, 1_000), ClockVerdict::Skewed);
+        assert_eq!(judge(i64::MIN, 0), ClockVerdict::Skewed);
+        assert_eq!(judge(40_000, -20_000), ClockVerdict::Skewed);
+    }
+}

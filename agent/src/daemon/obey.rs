@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
-use aright_shared::task::{Delivery, TaskReport};
+use aright_shared::task::{ClockVerdict, Delivery, TaskReport};
 use aright_shared::time::WallClock;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::work::refusal;
 use super::{Agent, lock};
-use crate::clock::{ClockVerdict, judge};
 use crate::config::Config;
 use crate::confirm::Contact;
 use crate::link::{Backoff, Floor, Link};
@@ -225,9 +224,9 @@ async fn check_clock(agent: &Agent, limit_ms: i64) -> Result<(), Refused> {
     for _ in 0..SAMPLES {
         last_error = agent.sample_clock().await.err();
         let reading = agent.clock_reading();
-        match (judge(reading, limit_ms), reading) {
-            (ClockVerdict::Right, _) => return Ok(()),
-            (ClockVerdict::Skewed, Some(reading)) => {
+        match (reading.map(|reading| reading.judge(limit_ms)), reading) {
+            (Some(ClockVerdict::Right), _) => return Ok(()),
+            (Some(ClockVerdict::Skewed), Some(reading)) => {
                 return refuse(
                     Refusal::ClockSkew,
                     format!(

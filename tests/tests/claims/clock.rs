@@ -7,8 +7,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use aright_shared::api::{Asset, ClockVerdict, CustomScript, NewJob, PostureFilter};
+use aright_shared::api::{Asset, CustomScript, NewJob, PostureFilter};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
+use aright_shared::task::ClockVerdict;
 use aright_shared::time::{Clock as _, WallClock};
 use aright_tests::tree::Listing;
 use aright_tests::{Agent, Canary, Chamber, Cli, Clock, Controller, Lab, Place as _, needs, skip, until};

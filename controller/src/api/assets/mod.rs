@@ -5,9 +5,8 @@ pub mod list;
 pub mod revoke;
 pub mod show;
 
-use aright_shared::api::{Asset, AssetClock, AssetState, ClockVerdict};
+use aright_shared::api::{Asset, AssetClock, AssetState};
 use aright_shared::id::AssetId;
-use aright_shared::task::ClockReading;
 
 use crate::app::App;
 use crate::error::Refused;
@@ -34,29 +33,13 @@ fn view(app: &App, asset: assets::Asset, tags: Vec<String>) -> Asset {
         reasons,
         last_seen,
         connected: live.is_some_and(|live| live.connected(now)),
-        clock: clock.map(|(reading, at)| AssetClock {
-            reading,
-            verdict: clock_verdict(reading, limit_ms),
-            at,
-        }),
+        clock: clock.map(|(reading, at)| AssetClock { reading, verdict: reading.judge(limit_ms), at }),
         id: asset.id,
         facts: asset.facts,
         technologies: asset.technologies,
         tags,
         enrolled: asset.enrolled,
         postures: asset.postures,
-    }
-}
-
-/// The mission's clock rule.
-fn clock_verdict(reading: ClockReading, limit_ms: i64) -> ClockVerdict {
-    let offset = reading.offset_ms.saturating_abs();
-    if offset.saturating_add(reading.bound_ms) <= limit_ms {
-        ClockVerdict::Right
-    } else if offset.saturating_sub(reading.bound_ms) > limit_ms {
-        ClockVerdict::Skewed
-    } else {
-        ClockVerdict::Unknown
     }
 }
 
@@ -70,19 +53,4 @@ async fn shown(app: &App, id: AssetId) -> Result<Asset, Refused> {
     let found = app.store.read(move |conn| find(conn, &wanted)).await?;
     let (asset, tags) = found.ok_or_else(|| Refused::not_found("asset", id))?;
     Ok(view(app, asset, tags))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_clock_rule_at_its_edges() {
-        let verdict = |offset_ms, bound_ms| clock_verdict(ClockReading { offset_ms, bound_ms }, 30_000);
-        assert_eq!(verdict(-29_000, 1_000), ClockVerdict::Right);
-        assert_eq!(verdict(29_000, 1_001), ClockVerdict::Unknown);
-        assert_eq!(verdict(31_000, 1_000), ClockVerdict::Unknown);
-        assert_eq!(verdict(-31_001, 1_000), ClockVerdict::Skewed);
-        assert_eq!(verdict(i64::MIN, 0), ClockVerdict::Skewed);
-    }
 }
