@@ -347,3 +347,6 @@ fn compare(actual: &Value, operator: Operator, expected: Option<&Value>) -> Opti
         Op::Each | Op::Some | Op::None | Op::Empty | Op::NotEmpty | Op::Present | Op::Absent => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

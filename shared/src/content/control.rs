@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expect::Expect;
 use super::probe::Probe;
+use super::typing;
 use crate::id::Key;
 use crate::outcome::words;
 use crate::posture::Value;
@@ -105,6 +106,7 @@ impl TryFrom<CheckText> for Check {
         let probe: Probe =
             serde_json::from_value(probe).map_err(|error| format!("probe {}: {error}", text.probe))?;
         probe.check()?;
+        typing::check(&text.expect, probe.shape(), None)?;
         Ok(Self { probe, expect: text.expect, otherwise: text.otherwise })
     }
 }
@@ -140,6 +142,12 @@ impl Default for Instances {
     }
 }
 
+impl DataType {
+    pub(super) fn is_list(self) -> bool {
+        matches!(self, Self::IntegerList | Self::StringList | Self::LineList)
+    }
+}
+
 impl Control {
     /// How it is checked on a technology.
     pub fn on(&self, technology: &Key) -> Option<&ControlTechnology> {
@@ -155,7 +163,7 @@ impl Control {
         }
         for technology in &self.technologies {
             technology
-                .check()
+                .check(self.data_type)
                 .map_err(|error| format!("technologies {}: {error}", names(&technology.ids)))?;
         }
         Ok(())
@@ -163,8 +171,16 @@ impl Control {
 }
 
 impl ControlTechnology {
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, data_type: DataType) -> Result<(), String> {
+        if self.ids.is_empty() {
+            return Err("ids: name at least one technology".into());
+        }
         self.check.check().map_err(|error| format!("check: {error}"))?;
+        typing::check(&self.expect, self.check.shape(), Some(data_type))
+            .map_err(|error| format!("expect: {error}"))?;
+        if self.instances == Instances::default() && self.check.names_instance() {
+            return Err("instances: the check names {instance}, say which there are".into());
+        }
         if let Instances::Fixed { values } = &self.instances
             && (values.is_empty()
                 || values.iter().any(|value| value.is_empty() || value.contains(char::is_control)))

@@ -7,6 +7,7 @@ pub mod policy;
 pub mod probe;
 pub mod script;
 pub mod technology;
+mod typing;
 
 use serde::de::DeserializeOwned;
 
@@ -77,7 +78,7 @@ fn typed(document: serde_json::Value) -> Result<Document, ContentError> {
     let kind = document["kind"].as_str().unwrap_or_default().parse::<Kind>();
     let kind = kind.map_err(|why| ContentError { place: "document".into(), why: format!("kind: {why}") })?;
     Ok(match kind {
-        Kind::Technology => Document::Technology(checked(kind, document, |_| Ok(()))?),
+        Kind::Technology => Document::Technology(checked(kind, document, Technology::check)?),
         Kind::Control => Document::Control(checked(kind, document, Control::check)?),
         Kind::Policy => Document::Policy(checked(kind, document, Policy::check)?),
         Kind::Script => Document::Script(Box::new(checked(kind, document, Script::check)?)),

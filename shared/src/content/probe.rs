@@ -3,11 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::control::DataType;
 use super::pattern::Pattern;
 
 /// A probe with its parameters: `probe: NAME`, `with: {…}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "probe", content = "with", rename_all = "snake_case")]
+#[serde(tag = "probe", content = "with", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Probe {
     FileContent(FileContent),
     ConfigValue(ConfigValue),
@@ -176,10 +177,53 @@ pub enum OsField {
     Container,
 }
 
+/// What a probe yields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A single value, of the type that the control says.
+    Single,
+    List,
+    Record(&'static [(&'static str, DataType)]),
+}
+
 /// What stands for the instance in a path or name.
 pub const INSTANCE: &str = "{instance}";
 
 impl Probe {
+    /// What it yields; where that depends on a setting's value, `None`.
+    pub fn shape(&self) -> Option<Shape> {
+        use DataType as T;
+        Some(match self {
+            Self::FileContent(_) | Self::Account(_) => Shape::List,
+            Self::ConfigValue(_) | Self::Package(_) | Self::Os(_) => Shape::Single,
+            // Algorithms are lists, all else is single.
+            Self::SshdOption(_) => return None,
+            Self::FileAttributes(_) => Shape::Record(&[
+                ("owner", T::String),
+                ("group", T::String),
+                ("mode", T::Mode),
+                ("type", T::String),
+                ("size", T::Integer),
+            ]),
+            Self::Service(_) => {
+                Shape::Record(&[("installed", T::Boolean), ("enabled", T::String), ("active", T::String)])
+            }
+            Self::KernelParameter(_) => Shape::Record(&[("runtime", T::Integer), ("persisted", T::Integer)]),
+            Self::Mount(_) => Shape::Record(&[
+                ("device", T::String),
+                ("type", T::String),
+                ("options", T::StringList),
+                ("fstab", T::StringList),
+            ]),
+            Self::KernelModule(_) => Shape::Record(&[("loaded", T::Boolean), ("denied", T::Boolean)]),
+        })
+    }
+
+    /// Whether any setting names `{instance}`.
+    pub fn names_instance(&self) -> bool {
+        self.at("") != *self
+    }
+
     /// Checks what types cannot.
     ///
     /// # Errors
@@ -202,8 +246,8 @@ impl Probe {
             Self::Mount(with) => check_paths(std::slice::from_ref(&with.point)),
             Self::KernelParameter(with) => check_name("name", &with.name, "._-/{}"),
             Self::KernelModule(with) => check_name("name", &with.name, "_-{}"),
-            Self::Package(with) => check_name("name", &with.name, ".+-"),
-            Self::Service(with) => check_name("name", &with.name, "@.:_-"),
+            Self::Package(with) => check_name("name", &with.name, ".+-{}"),
+            Self::Service(with) => check_name("name", &with.name, "@.:_-{}"),
             Self::Account(_) | Self::Os(_) => Ok(()),
         }
     }
@@ -219,7 +263,10 @@ impl Probe {
             Self::Service(with) => with.name = put(&with.name),
             Self::FileContent(with) => with.files.iter_mut().for_each(|file| *file = put(file)),
             Self::ConfigValue(with) => with.files.iter_mut().for_each(|file| *file = put(file)),
-            Self::Package(_) | Self::Account(_) | Self::Mount(_) | Self::SshdOption(_) | Self::Os(_) => {}
+            Self::Mount(with) => with.point = put(&with.point),
+            Self::Package(with) => with.name = put(&with.name),
+            Self::SshdOption(with) => with.config = put(&with.config),
+            Self::Account(_) | Self::Os(_) => {}
         }
         probe
     }

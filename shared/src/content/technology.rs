@@ -29,3 +29,12 @@ pub struct Technology {
 pub struct Detect {
     pub all: Vec<Check>,
 }
+
+impl Technology {
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.detect.all.is_empty() {
+            return Err("detect.all: name at least one check, else it would be found everywhere".into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,269 @@
+//! The built-in content as a whole; and what is refused, with which words.
+
+use super::*;
+use crate::content::pattern::Pattern;
+use crate::content::script::{Activation, Interpreter, Origin, Touch};
+
+#[test]
+fn the_built_in_content_is_whole() {
+    let library = Library::parse(FILES).unwrap_or_else(|error| panic!("{error}"));
+    let numbers: Vec<_> = library.controls().map(|control| control.number).collect();
+    assert_eq!(
+        numbers,
+        [
+            10001, 10002, 10003, 10007, 10008, 10012, 10013, 10018, 10019, 10020, 10021, 10022, 10031, 10032,
+            10034, 10037, 10038, 10044, 10049, 10051, 10052
+        ]
+    );
+    assert_eq!((library.technologies().count(), library.scripts().count()), (4, 16));
+    let policy = library.policies().next().expect("one policy");
+    assert_eq!((policy.number, policy.choices().count()), (301, 21));
+    assert!(policy.assign.is_none(), "it holds for all assets of its technologies");
+}
+
+/// Script, values that must be admitted, and values no stronger than stock or dangerous that must not.
+const PATTERNS: &[(&str, &[&str], &[&str])] = &[
+    (
+        "sshd-permit-root-login-fix",
+        &["no", "prohibit-password", "forced-commands-only"],
+        &["yes", "without-password", "No", "no yes", "no\nPermitRootLogin yes", "", "nno"],
+    ),
+    ("sshd-max-auth-tries-fix", &["1", "4", "6"], &["0", "7", "10", "60", "-1", "4 ", "\u{664}"]),
+    ("sshd-login-grace-time-fix", &["1", "60", "99", "120"], &["0", "121", "200", "1m", "060", "00", "-1"]),
+    ("sshd-client-alive-interval-fix", &["1", "300", "3600"], &["0", "3601", "99999", "5m", "-1", "00"]),
+    (
+        "sshd-banner-fix",
+        &["/etc/issue", "/etc/issue.net"],
+        &["none", "/etc/shadow", "/etc/issueXnet", "/etc/issue/../shadow", "issue", "/etc/issue.net x"],
+    ),
+    (
+        "sshd-config-permissions-fix",
+        &["0600", "0400", "0644", "0640"],
+        &["0666", "0660", "0602", "0777", "0700", "4600", "600", "0646", "0664", "u+rw"],
+    ),
+    ("login-defs-pass-max-days-fix", &["1", "365", "9999"], &["0", "-1", "99999", "1e9", "365 ", "0x1"]),
+    (
+        "login-defs-umask-fix",
+        &["022", "027", "077", "0027"],
+        &["000", "002", "020", "007", "017", "026 ", "0", "27", "1027", "012"],
+    ),
+    ("useradd-inactive-fix", &["0", "45", "9999"], &["-1", "", "99999", "00", "045", "\"45\""]),
+    ("shell-idle-timeout-fix", &["1", "900", "9999"], &["0", "00", "-1", "99999", "900;id", "$(id)"]),
+    ("crontab-permissions-fix", &["0600", "0644", "0400"], &["0666", "0646", "0755", "0700", "2600", "600"]),
+    (
+        "cron-folder-permissions-fix",
+        &["0700", "0755", "0750", "0711"],
+        &["0777", "0775", "0757", "1777", "4755", "0722", "700"],
+    ),
+    ("send-redirects-fix", &["0"], &["1", "2", "", "00", "-0"]),
+    ("suid-dumpable-fix", &["0"], &["1", "2", ""]),
+    ("rare-file-systems-fix", &[], &[]),
+    ("usb-storage-fix", &[], &[]),
+];
+
+#[test]
+fn no_pattern_admits_a_value_weaker_than_stock() {
+    let library = Library::builtin();
+    assert_eq!(PATTERNS.len(), library.scripts().count(), "every script has its probes");
+    for (key, good, bad) in PATTERNS {
+        let script = library.script(&key.parse().expect("a key")).expect(key);
+        let Some(param) = script.params.get("ARIGHT_SET") else {
+            assert!(script.params.is_empty() && good.is_empty(), "{key}");
+            continue;
+        };
+        for value in *good {
+            assert!(param.accepts(script.interpreter, value), "{key} should admit {value:?}");
+        }
+        for value in *bad {
+            assert!(!param.accepts(script.interpreter, value), "{key} admits {value:?}");
+        }
+    }
+}
+
+#[test]
+fn modes_that_are_admitted_have_no_bit_beyond_stock() {
+    let stock = [
+        ("sshd-config-permissions-fix", 0o644),
+        ("crontab-permissions-fix", 0o644),
+        ("cron-folder-permissions-fix", 0o755),
+    ];
+    for (key, stock) in stock {
+        let script = Library::builtin().script(&key.parse().expect("a key")).expect(key);
+        let pattern = Pattern::whole(&script.params["ARIGHT_SET"].pattern).expect("compiles");
+        for mode in 0..=0o7777u32 {
+            let admitted = pattern.is_match(&format!("{mode:04o}"));
+            assert_eq!(admitted, Ok(mode & !stock == 0), "{key} {mode:04o}");
+        }
+    }
+}
+
+#[test]
+fn masks_that_are_admitted_keep_what_stock_keeps_from_group_and_others() {
+    let script = Library::builtin().script(&"login-defs-umask-fix".parse().expect("a key")).expect("there");
+    let pattern = Pattern::whole(&script.params["ARIGHT_SET"].pattern).expect("compiles");
+    for mask in 0..=0o777u32 {
+        let admitted = pattern.is_match(&format!("{mask:03o}"));
+        assert_eq!(admitted, Ok(mask & 0o022 == 0o022 && mask < 0o100), "{mask:03o}");
+    }
+}
+
+#[test]
+fn every_library_script_keeps_the_rules() {
+    let library = Library::builtin();
+    for script in library.scripts() {
+        let key = &script.key;
+        assert_eq!((script.origin, script.interpreter), (Origin::Library, Interpreter::Sh), "{key}");
+        assert!(script.body.starts_with("set -eu\n"), "{key}");
+        assert!(!script.touches.is_empty(), "{key}");
+        assert!(library.has_script(script.digest()), "{key}");
+        let bytes = script.canonical();
+        assert_eq!(&Script::parse_canonical(&bytes).expect("its own bytes"), script, "{key}");
+        let ssh = script.touches.contains(&Touch::File("/etc/ssh/sshd_config".into()));
+        let reloads = script.activate == [Activation::Reload(vec!["ssh".into(), "sshd".into()])];
+        assert_eq!((ssh, ssh), (script.lockout, reloads), "{key}: SSH can lock out, and is reloaded");
+        assert!(!ssh || script.body.contains("-t -h "), "{key} checks what it wrote");
+        let [fix] = script.fixes.as_slice() else { panic!("{key} fixes one control") };
+        let control = library.control(&fix.control).expect("a control");
+        let pattern = script.params.get("ARIGHT_SET");
+        for technology in library.technologies() {
+            let set = control.on(&technology.key).expect("on all four").set();
+            let admitted = match (pattern, set) {
+                (Some(pattern), Some(set)) => pattern.accepts(script.interpreter, &set.plain()),
+                (pattern, _) => pattern.is_none(),
+            };
+            assert!(admitted, "{key} writes what {} sets", control.key);
+        }
+    }
+}
+
+#[test]
+fn canonical_bytes_have_one_spelling() {
+    let script = Library::builtin().scripts().next().expect("one");
+    let bytes = script.canonical();
+    let text = String::from_utf8(bytes.clone()).expect("JSON");
+    for other in [
+        format!(" {text}"),
+        format!("{text}\n"),
+        text.replacen("\"aright\":1", "\"aright\": 1", 1),
+        text.replacen("\"aright\":1", "\"aright\":1,\"aright\":1", 1),
+        text.replacen("\"aright\":1", "\"aright\":1,\"newer\":true", 1),
+        text.replacen("\"aright\":1", "\"aright\":2", 1),
+    ] {
+        assert_ne!(other, text);
+        assert!(Script::parse_canonical(other.as_bytes()).is_err(), "{}", &other[..60]);
+    }
+}
+
+const CONTROL: &str = "\
+aright: 1
+kind: control
+key: toy
+number: 7
+statement: Toys are tidy
+category: {name: Toys}
+criticality: minimal
+data_type: integer
+technologies:
+  - ids: [debian-12]
+    check: {probe: config_value, with: {files: [/etc/toys], syntax: ini, key: tidy}}
+    expect: {operator: le, value: 4}
+    set: 4
+";
+
+const SCRIPT: &str = "\
+aright: 1
+kind: script
+key: toy-fix
+origin: custom
+title: Tidy up
+fixes: [{control: toy, technologies: [debian-12]}]
+risk: safe
+interpreter: sh
+params: {ARIGHT_SET: {from: set, pattern: '[1-4]'}}
+touches: [/etc/toys]
+guard: [{probe: os, with: {field: id}, expect: {operator: eq, value: debian}, else: not here}]
+body: echo
+";
+
+const POLICY: &str = "\
+aright: 1
+kind: policy
+key: toys
+number: 9
+title: Toys
+version: 1
+technologies: [debian-12]
+sections: [{title: All, controls: [{control: toy, expect: {value: 3}, set: 2}]}]
+";
+
+fn parse_toys(control: &str, script: &str, policy: &str) -> Result<Library, ContentError> {
+    let technologies = FILES.iter().find(|(name, _)| *name == "technologies.yaml").expect("there").1;
+    let toys = format!("{control}---\n{script}---\n{policy}");
+    Library::parse(&[("technologies.yaml", technologies), ("toys.yaml", &toys)])
+}
+
+#[test]
+fn what_is_wrong_is_refused_naming_document_field_value_and_remedy() {
+    parse_toys(CONTROL, SCRIPT, POLICY).unwrap_or_else(|error| panic!("{error}"));
+    // Document, text, what stands there instead, and words of the error.
+    let cases: &[(usize, &str, &str, &[&str])] = &[
+        (0, "number: 7\n", "number: 7\ncolour: red\n", &["control toy", "colour"]),
+        (0, "number: 7\n", "", &["control toy", "number"]),
+        (0, "number: 7\n", "number: 100000\n", &["100000"]),
+        (0, "aright: 1\n", "aright: 2\n", &["control toy", "aright", "2"]),
+        (0, "aright: 1\n", "", &["aright"]),
+        (0, "kind: control", "kind: kontrol", &["kontrol"]),
+        (0, "[debian-12]", "[debian-99]", &["control toy", "debian-99"]),
+        (0, "syntax: ini", "syntax: toml", &["technologies", "toml"]),
+        (0, "key: tidy}", "key: tidy, keys: x}", &["keys"]),
+        (0, "files: [/etc/toys]", "files: [etc/toys]", &["etc/toys", "absolute"]),
+        (0, "files: [/etc/toys]", "files: [/etc/../toys]", &["absolute"]),
+        (0, "probe: config_value", "probe: config_valu", &["config_valu"]),
+        (0, "value: 4}", "value: '4'}", &["le", "integer"]),
+        (0, "operator: le", "operator: like", &["like"]),
+        (0, "operator: le, value: 4", "operator: re, value: '('", &["pattern"]),
+        (0, "operator: le, value: 4", "operator: re, value: x", &["re", "integer"]),
+        (0, "operator: le, value: 4", "operator: at_most, value: '0600'", &["at_most", "integer"]),
+        (0, "operator: le, value: 4", "field: mode, operator: le, value: 4", &["field", "mode"]),
+        (0, "data_type: integer", "data_type: string_list", &["string_list", "single"]),
+        (0, "set: 4", "set: 5", &["5", "does not satisfy", "le 4"]),
+        (0, "files: [/etc/toys]", "files: ['/etc/{instance}']", &["instances", "{instance}"]),
+        (1, "control: toy", "control: toi", &["script toy-fix", "toi"]),
+        (1, "technologies: [debian-12]", "technologies: [debian-13]", &["debian-13"]),
+        (1, "ARIGHT_SET", "PATH", &["PATH", "ARIGHT_"]),
+        (1, "ARIGHT_SET", "ARIGHT_set", &["ARIGHT_set"]),
+        (1, "'[1-4]'", "'[1-4'", &["ARIGHT_SET", "pattern"]),
+        (1, "'[1-4]'", "'1)|(?:2'", &["ARIGHT_SET", "pattern"]),
+        (1, "[/etc/toys]", "[etc/toys]", &["etc/toys", "absolute"]),
+        (1, "[/etc/toys]", "[/etc//toys]", &["absolute"]),
+        (1, "[/etc/toys]", "[/etc/toys]\nactivate: [{reload: []}]", &["reload"]),
+        (1, "[/etc/toys]", "[/etc/toys]\nactivate: [{reload: [--now]}]", &["reload", "--now"]),
+        (1, "[/etc/toys]", "[/etc/toys]\nactivate: [{explode: [x]}]", &["explode"]),
+        (1, "with: {field: id}", "with: {field: shoe}", &["guard", "shoe"]),
+        (1, "body: echo", "body: ''", &["body"]),
+        (1, "risk: safe", "risk: none", &["risk", "none"]),
+        (2, "control: toy", "control: toi", &["policy toys", "toi"]),
+        (2, ", set: 2", "", &["policy toys", "4", "le 3", "set"]),
+        (2, "set: 2", "set: 9", &["9", "le 3"]),
+        (2, "value: 3", "value: x", &["policy toys", "le"]),
+        (2, "value: 3", "valu: 3", &["valu"]),
+        (2, "technologies: [debian-12]", "technologies: [beos]", &["beos"]),
+    ];
+    for (at, old, new, words) in cases {
+        let mut texts = [CONTROL.to_owned(), SCRIPT.to_owned(), POLICY.to_owned()];
+        assert!(texts[*at].contains(old), "{old} is not in the text");
+        texts[*at] = texts[*at].replacen(old, new, 1);
+        let error = parse_toys(&texts[0], &texts[1], &texts[2]).map(drop).expect_err(new).to_string();
+        for word in *words {
+            assert!(error.contains(word), "{new:?}: {word:?} is not in: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_script_has_at_most_500_kb() {
+    let script = |size: usize| SCRIPT.replace("body: echo", &format!("body: {}", "x".repeat(size)));
+    assert!(parse_toys(CONTROL, &script(500_000), POLICY).is_ok());
+    let error = parse_toys(CONTROL, &script(500_001), POLICY).expect_err("too large").to_string();
+    assert!(error.contains("500001") && error.contains("500000"), "{error}");
+}
