@@ -2,5 +2,6 @@
 //! `cargo nextest run -p aright-tests -E 'test(/^NAME::/)'`.
 
 mod clock;
+mod main_job;
 mod tamper;
 mod testbeds;
