@@ -161,6 +161,15 @@ impl<'a> Look<'a> {
         Ok(paths)
     }
 
+    /// Whether what the host's own programs say holds here: its root, or a stage of it.
+    fn is_of_this_host(&self) -> bool {
+        let same = || {
+            let (here, host) = (self.root.meta("/", true).ok()?, crate::root::lstat(Path::new("/")).ok()?);
+            Some((here.st_dev, here.st_ino) == (host.st_dev, host.st_ino))
+        };
+        self.pending().is_some() || same() == Some(true)
+    }
+
     fn systemd(&self) -> &service::Units {
         self.systemd.get_or_init(|| service::Units::ask(self))
     }
