@@ -3,5 +3,7 @@
 
 mod clock;
 mod main_job;
+mod many_hosts;
+mod overreach;
 mod tamper;
 mod testbeds;

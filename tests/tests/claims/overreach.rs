@@ -1,0 +1,82 @@
+//! A script may change what it declared, and only if the control passes then: else the host stays as it was.
+//! Judged by a listing of the whole root: digest, mode, owner and time of every file.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use aright_shared::api::{Asset, CustomScript, NewJob, PostureFilter, TaskDetail};
+use aright_shared::outcome::{HostChange, Outcome};
+use aright_tests::tree::Listing;
+use aright_tests::{Agent, Chamber, Cli, Controller, Lab, Place as _, needs, skip, until};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const CONTROL: &str = "login-defs-pass-max-days";
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the figure")]
+fn what_was_not_declared_does_not_reach_the_host() -> anyhow::Result<()> {
+    needs!(skip::HOSTS);
+    let (detail, changed) = run(
+        "greedy",
+        "  sed -i 's/^PASS_MAX_DAYS.*/PASS_MAX_DAYS 30/' /etc/login.defs\n  echo intruder >>/etc/motd\n  \
+         echo x >/usr/local/bin/x\n",
+    )?;
+    let report = detail.report.context("no report")?;
+    ensure!((report.outcome, report.change) == (Outcome::Overreach, HostChange::None), "{report:#?}");
+    let named: Vec<_> = report.overreach.iter().map(|over| over.path.as_str()).collect();
+    ensure!(named == ["/etc/motd", "/usr/local/bin/x"], "{named:?}");
+    ensure!(changed.is_empty(), "{changed:?}");
+    println!("figure: overreach names {}; 0 files of the root changed", named.join(" and "));
+    Ok(())
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the figure")]
+fn exit_0_without_a_fix_is_not_a_fix() -> anyhow::Result<()> {
+    needs!(skip::HOSTS);
+    let (detail, changed) =
+        run("lazy", "  sed -i 's/^PASS_MAX_DAYS.*/PASS_MAX_DAYS 5000/' /etc/login.defs\n")?;
+    let report = detail.report.context("no report")?;
+    ensure!((report.outcome, report.change) == (Outcome::RanNotFixed, HostChange::None), "{report:#?}");
+    ensure!(changed.is_empty(), "{changed:?}");
+    println!("figure: exit 0 with PASS_MAX_DAYS 5000 ends ran_not_fixed; 0 files of the root changed");
+    Ok(())
+}
+
+/// Runs one approved script of the user's own for a failed control; what is known of the task, and what
+/// changed on the host.
+fn run(name: &str, body: &str) -> anyhow::Result<(TaskDetail, Vec<String>)> {
+    let lab = Lab::new()?;
+    let controller = Controller::start(&lab)?;
+    let cli = Cli::log_in(&controller)?;
+    let script = cli.approve(&controller, &script(name, body))?;
+    let chamber = Chamber::new(&lab)?;
+    let mut agent = Agent::install(&chamber, lab.folder().join("agent.log"))?;
+    agent.enroll(&controller.agents_url(), &cli.enroll_key(1)?)?;
+    agent.start()?;
+    let asset: Asset =
+        until("a report", PATIENCE, || Ok(cli.assets()?.into_iter().find(|asset| asset.postures.fail > 0)))?;
+    let folders = ["/etc", "/usr", "/var/log", "/root", "/home", "/opt"].map(|folder| chamber.path(folder));
+    let folders: Vec<_> = folders.iter().map(std::path::PathBuf::as_path).collect();
+    let before = Listing::of(&folders)?;
+
+    let job = cli.create_job(&NewJob {
+        name: name.into(),
+        filter: Some(PostureFilter { control: vec![CONTROL.parse()?], ..PostureFilter::default() }),
+        scripts: Some(Vec::new()),
+        custom_scripts: vec![CustomScript { key: script, params: Default::default() }],
+        include_assets: vec![asset.id],
+        ..NewJob::default()
+    })?;
+    let tasks = cli.watch(&job)?;
+    let [task] = tasks.as_slice() else { anyhow::bail!("{tasks:#?}") };
+    Ok((cli.task(&task.id)?, before.diff(&Listing::of(&folders)?)))
+}
+
+fn script(name: &str, body: &str) -> String {
+    format!(
+        "aright: 1\nkind: script\nkey: {name}\norigin: custom\ntitle: {name}\n\
+         fixes: [{{control: {CONTROL}, technologies: [debian-12]}}]\nrisk: safe\ninterpreter: sh\n\
+         timeout_s: 30\ntouches: [/etc/login.defs]\nbody: |\n  set -eu\n{body}"
+    )
+}
