@@ -1,5 +1,7 @@
 //! `kernel_parameter`: what the kernel has now, and what systemd-sysctl(8) will set at the next boot.
 
+use std::collections::BTreeMap;
+
 use aright_shared::content::probe::KernelParameter;
 use aright_shared::posture::{ErrorCode, Evidence, Missing, Reading, Value};
 
@@ -76,6 +78,7 @@ struct Found {
 /// beats those with (also `-key`, which only keeps them away), of several wildcards the last counts.
 fn persisted(look: &Look<'_>, name: &str) -> Result<Option<Found>, Failed> {
     let Some(wanted) = path_of(name) else { return Ok(None) };
+    let mut wild = Wildcards { path: &wanted, known: BTreeMap::new() };
     // In the order in which they are applied; `None` sets nothing.
     let mut lines: Vec<(String, Option<Found>)> = Vec::new();
     for path in dropins::files(look, FOLDERS, ".conf")? {
@@ -88,7 +91,7 @@ fn persisted(look: &Look<'_>, name: &str) -> Result<Option<Found>, Failed> {
         for (n, line) in text.lines().enumerate() {
             let Some((key, value)) = assignment(line) else { continue };
             let Some(key) = path_of(key.strip_prefix('-').unwrap_or(key).trim()) else { continue };
-            if key != wanted && !is_match(&key, &wanted) {
+            if key != wanted && !wild.match_path(&key)? {
                 continue;
             }
             let found = value.map(|value| Found {
@@ -131,12 +134,33 @@ fn assignment(line: &str) -> Option<(&str, Option<&str>)> {
     }
 }
 
-fn is_match(pattern: &str, path: &str) -> bool {
-    pattern.contains(['*', '?', '['])
-        && globset::GlobBuilder::new(pattern)
-            .literal_separator(true)
-            .build()
-            .is_ok_and(|glob| glob.compile_matcher().is_match(path))
+/// Most different keys with wildcards that are tried.
+const MAX_WILDCARDS: usize = 500;
+
+/// Keys with wildcards against one path, each compiled once.
+struct Wildcards<'p> {
+    path: &'p str,
+    known: BTreeMap<String, bool>,
+}
+
+impl Wildcards<'_> {
+    fn match_path(&mut self, key: &str) -> Result<bool, Failed> {
+        let literal = key.find(['*', '?', '[', '{', '\\']);
+        if !literal.is_some_and(|end| self.path.starts_with(&key[..end])) {
+            return Ok(false);
+        }
+        if let Some(known) = self.known.get(key) {
+            return Ok(*known);
+        }
+        if self.known.len() == MAX_WILDCARDS {
+            let detail = format!("more than {MAX_WILDCARDS} keys with wildcards");
+            return Err(Failed::Error(ErrorCode::TooLarge, detail));
+        }
+        let glob = globset::GlobBuilder::new(key).literal_separator(true).build();
+        let holds = glob.is_ok_and(|glob| glob.compile_matcher().is_match(self.path));
+        self.known.insert(key.to_owned(), holds);
+        Ok(holds)
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ mod config_value;
 mod dropins;
 mod file_attributes;
 mod file_content;
+#[cfg(test)]
+mod hostile;
 mod kernel_module;
 mod kernel_parameter;
 mod mount;
