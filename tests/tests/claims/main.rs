@@ -2,8 +2,10 @@
 //! `cargo nextest run -p aright-tests -E 'test(/^NAME::/)'`.
 
 mod clock;
+mod demo;
 mod main_job;
 mod many_hosts;
 mod overreach;
 mod tamper;
 mod testbeds;
+mod timeout;

@@ -1,0 +1,132 @@
+//! The README's first command on a root that is not this machine's: values planted by chance are seen before, six
+//! controls and more are fixed, and nothing of the root or of the machine's run-time parameters changes.
+//! `.ci/run` runs `./try` itself besides, which builds first.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use aright_tests::tree::{Listing, kernel_parameters};
+use aright_tests::{Chamber, Lab, Place as _, binary, needs, skip};
+
+const FOLDERS: [&str; 3] = ["/etc", "/usr/lib", "/boot"];
+const LEAST_FIXED: usize = 6;
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the figure")]
+fn the_demo_fixes_a_view_and_leaves_the_host_alone() -> anyhow::Result<()> {
+    needs!(skip::HOSTS);
+    let lab = Lab::new()?;
+    let chamber = Chamber::new(&lab)?;
+    for program in ["aright-demo", "aright-controller", "aright-agent", "aright"] {
+        chamber.install(&binary(program)?, &format!("/opt/aright/{program}"))?;
+    }
+    let planted = plant(&chamber)?;
+    let folders = FOLDERS.map(|folder| chamber.path(folder));
+    let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+    let before = Listing::of(&folders)?;
+    let machine = Listing::of(&[Path::new("/etc"), Path::new("/boot")])?;
+    let (parameters, restless) = idle_parameters()?;
+
+    let output = chamber.output(&["/opt/aright/aright-demo"])?;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(
+        output.status.success(),
+        "{}\n{told}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+
+    let changed = before.diff(&Listing::of(&folders)?);
+    ensure!(changed.is_empty(), "the root changed: {changed:?}");
+    let changed = machine.diff(&Listing::of(&[Path::new("/etc"), Path::new("/boot")])?);
+    ensure!(changed.is_empty(), "this machine changed: {changed:?}");
+    let after = kernel_parameters()?;
+    let moved: Vec<_> = parameters.iter().filter(|(path, value)| after.get(*path) != Some(value)).collect();
+    ensure!(moved.is_empty(), "kernel parameters changed: {moved:?}");
+
+    let shown = section(&told, "Before")?;
+    for (control, value) in &planted {
+        let row = shown
+            .lines()
+            .find(|line| line.contains(control))
+            .with_context(|| format!("{control} in\n{shown}"))?;
+        ensure!(row.starts_with("fail") && row.contains(value.as_str()), "{control}: {value} not in {row:?}");
+    }
+    let fixed = fixed(section(&told, "Before")?, section(&told, "After")?);
+    ensure!(fixed.len() >= LEAST_FIXED, "fixed: {fixed:?}\n{told}");
+    ensure!(planted.iter().all(|(control, _)| fixed.contains(control)), "fixed: {fixed:?}");
+    println!(
+        "figure: {} controls failed before and pass after, the planted {:?} among them; {} files of the root and \
+         {} kernel parameters as before ({} left out, restless when idle: {})",
+        fixed.len(),
+        planted.iter().map(|(_, value)| value).collect::<Vec<_>>(),
+        before.len(),
+        parameters.len(),
+        restless.len(),
+        restless.join(" ")
+    );
+    Ok(())
+}
+
+/// Failing values that nobody can know beforehand, by control.
+fn plant(chamber: &Chamber) -> anyhow::Result<Vec<(String, String)>> {
+    let pick = |most: u32| getrandom::u32().map(|number| number % most).unwrap_or(0);
+    let days = (400 + pick(90_000)).to_string();
+    let umask = ["000", "002", "022", "012"][pick(4) as usize].to_owned();
+    let timeout = (1_000 + pick(8_000)).to_string();
+    let defs = chamber.read("/etc/login.defs")?;
+    let replaced = |line: &str| match line.split_whitespace().next() {
+        Some("PASS_MAX_DAYS") => format!("PASS_MAX_DAYS\t{days}"),
+        Some("UMASK") => format!("UMASK\t\t{umask}"),
+        _ => line.to_owned(),
+    };
+    let defs: Vec<_> = defs.lines().map(replaced).collect();
+    chamber.write("/etc/login.defs", &(defs.join("\n") + "\n"))?;
+    chamber.write("/etc/profile.d/corporate.sh", &format!("# set by hand\nexport TMOUT={timeout}\n"))?;
+    let named = |control: &str, value| (control.to_owned(), value);
+    Ok(vec![
+        named("login-defs-pass-max-days", days),
+        named("login-defs-umask", umask),
+        named("shell-idle-timeout", timeout),
+    ])
+}
+
+/// The parameters that two idle readings agree on, and the names of the others.
+fn idle_parameters() -> anyhow::Result<(BTreeMap<PathBuf, Vec<u8>>, Vec<String>)> {
+    let first = kernel_parameters()?;
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let mut second = kernel_parameters()?;
+    let restless: Vec<PathBuf> = first
+        .iter()
+        .filter(|(path, value)| second.get(*path) != Some(value))
+        .map(|(path, _)| path.clone())
+        .collect();
+    for path in &restless {
+        second.remove(path);
+    }
+    second.retain(|path, _| first.contains_key(path));
+    Ok((second, restless.iter().map(|path| path.display().to_string().replace("/proc/sys/", "")).collect()))
+}
+
+/// What stands under a heading.
+fn section<'t>(told: &'t str, heading: &str) -> anyhow::Result<&'t str> {
+    let start = told.find(&format!("== {heading}")).with_context(|| format!("no {heading:?} in\n{told}"))?;
+    let rest = &told[start..];
+    let body = rest.split_once('\n').map_or("", |(_, body)| body);
+    Ok(body.split("\n== ").next().unwrap_or(body))
+}
+
+/// Controls with a failing row before and only passing ones after.
+fn fixed(before: &str, after: &str) -> Vec<String> {
+    let rows = |text: &str, status: &str| -> Vec<String> {
+        let rows = text.lines().filter(|line| line.starts_with(status));
+        rows.filter_map(|line| line.split_whitespace().nth(2).map(str::to_owned)).collect()
+    };
+    let (mut failed, still) = (rows(before, "fail"), rows(after, "fail"));
+    let passing = rows(after, "pass");
+    failed.sort();
+    failed.dedup();
+    failed.retain(|control| passing.contains(control) && !still.contains(control));
+    failed
+}
