@@ -12,8 +12,9 @@ use aright_tests::{Chamber, Lab, Place as _, binary, needs, skip};
 const FOLDERS: [&str; 3] = ["/etc", "/usr/lib", "/boot"];
 const LEAST_FIXED: usize = 6;
 
+type Parameters = BTreeMap<PathBuf, Vec<u8>>;
+
 #[test]
-#[expect(clippy::print_stdout, reason = "the figure")]
 fn the_demo_fixes_a_view_and_leaves_the_host_alone() -> anyhow::Result<()> {
     needs!(skip::HOSTS);
     let lab = Lab::new()?;
@@ -93,7 +94,7 @@ fn plant(chamber: &Chamber) -> anyhow::Result<Vec<(String, String)>> {
 }
 
 /// The parameters that two idle readings agree on, and the names of the others.
-fn idle_parameters() -> anyhow::Result<(BTreeMap<PathBuf, Vec<u8>>, Vec<String>)> {
+fn idle_parameters() -> anyhow::Result<(Parameters, Vec<String>)> {
     let first = kernel_parameters()?;
     std::thread::sleep(std::time::Duration::from_millis(500));
     let mut second = kernel_parameters()?;

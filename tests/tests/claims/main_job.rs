@@ -54,7 +54,6 @@ const JUDGES: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the figure")]
 fn sixteen_failed_controls_are_fixed_by_one_job() -> anyhow::Result<()> {
     needs!(skip::HOSTS, skip::SSG);
     let lab = Lab::new()?;

@@ -17,7 +17,6 @@ const UNIT: &str = include_str!("../../../packaging/systemd/aright-agent.service
 const CONTROLS: [u32; 10] = [10001, 10013, 10018, 10021, 10022, 10037, 10038, 10044, 10049, 10052];
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the figure")]
 fn ten_hosts_are_fixed_by_one_job() -> anyhow::Result<()> {
     needs!(skip::HOSTS);
     let lab = Lab::new()?;

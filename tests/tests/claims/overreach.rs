@@ -13,7 +13,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const CONTROL: &str = "login-defs-pass-max-days";
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the figure")]
 fn what_was_not_declared_does_not_reach_the_host() -> anyhow::Result<()> {
     needs!(skip::HOSTS);
     let (detail, changed) = run(
@@ -31,7 +30,6 @@ fn what_was_not_declared_does_not_reach_the_host() -> anyhow::Result<()> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the figure")]
 fn exit_0_without_a_fix_is_not_a_fix() -> anyhow::Result<()> {
     needs!(skip::HOSTS);
     let (detail, changed) =

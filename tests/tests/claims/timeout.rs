@@ -16,7 +16,6 @@ const LIMIT_S: u64 = 3;
 const MARK: &str = "heartbeat-of-the-grandchild";
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the figure")]
 fn nothing_of_a_script_outlives_its_time() -> anyhow::Result<()> {
     needs!(skip::HOSTS);
     let lab = Lab::new()?;
