@@ -21,12 +21,16 @@ pub async fn step(app: &Arc<App>) -> Result<(), Refused> {
     if todo.is_empty() {
         return Ok(());
     }
+    // Each for itself: one that cannot begin holds up no other.
+    for (run, job) in todo.due.clone() {
+        let shared = app.clone();
+        if let Err(error) = app.store.write(move |tx| plan::begin(&shared, tx, &run, &job, now)).await {
+            tracing::error!(problem = ?error.problem(), "a run did not begin");
+        }
+    }
     let shared = app.clone();
     app.store
         .write(move |tx| {
-            for (run, job) in &todo.due {
-                plan::begin(&shared, tx, run, job, now)?;
-            }
             sweep::move_on(&shared, tx, &todo, now)?;
             tx.on_commit(move || shared.changed_for_watchers());
             Ok(())

@@ -39,6 +39,29 @@ impl Conn {
         Ok(self.raw.prepare_cached(sql)?.query_map(params, read)?.collect::<Result<_, _>>()?)
     }
 
+    /// Only those that can be read, for work that one spoilt row must not hold up; the others are named in
+    /// the log.
+    pub(super) fn readable_rows<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.count();
+        let mut statement = self.raw.prepare_cached(sql)?;
+        let mut readable = Vec::new();
+        for row in statement.query_map(params, read)? {
+            match row {
+                Ok(row) => readable.push(row),
+                Err(error @ rusqlite::Error::FromSqlConversionFailure(..)) => {
+                    tracing::error!(%error, "a spoilt row is left out");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(readable)
+    }
+
     /// The first row, if there is one.
     pub(super) fn row<T>(
         &self,

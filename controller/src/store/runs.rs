@@ -83,7 +83,7 @@ pub fn of_job(conn: &Conn, job: &JobId) -> Result<Vec<Run>, StoreError> {
 
 /// Pending ones whose time has come.
 pub fn due(conn: &Conn, now: Millis) -> Result<Vec<(RunId, JobId)>, StoreError> {
-    conn.rows(
+    conn.readable_rows(
         "SELECT id, job FROM runs WHERE state = 'pending' AND due_at <= $1 ORDER BY due_at, id",
         params![now.0],
         |row| Ok((parsed(row, 0)?, parsed(row, 1)?)),
@@ -114,7 +114,7 @@ pub fn cancel(tx: &Tx<'_>, job: &JobId, now: Millis) -> Result<(), StoreError> {
 
 /// Ends the executing runs that have no task left to end, and names their jobs.
 pub fn finish(tx: &Tx<'_>, now: Millis) -> Result<Vec<(RunId, JobId, RunState)>, StoreError> {
-    tx.rows(
+    tx.readable_rows(
         "UPDATE runs SET state = CASE WHEN cancelled_at IS NULL THEN 'completed' ELSE 'cancelled' END, \
          ended_at = $1, revision = revision + 1 \
          WHERE state = 'executing' AND NOT EXISTS \

@@ -244,7 +244,7 @@ pub fn has_lapsed(conn: &Conn, now: Millis) -> Result<bool, StoreError> {
 
 /// `delivered` → `queued`, where the lease has run out.
 pub fn requeue(tx: &Tx<'_>, now: Millis) -> Result<Vec<(RunId, AssetId)>, StoreError> {
-    tx.rows(
+    tx.readable_rows(
         "UPDATE tasks SET state = 'queued', lease_until = NULL \
          WHERE state = 'delivered' AND lease_until <= $1 RETURNING run, asset",
         params![now.0],
@@ -254,7 +254,7 @@ pub fn requeue(tx: &Tx<'_>, now: Millis) -> Result<Vec<(RunId, AssetId)>, StoreE
 
 /// Queued ones whose run has waited long enough.
 pub fn overdue(conn: &Conn, now: Millis) -> Result<Vec<Task>, StoreError> {
-    conn.rows(
+    conn.readable_rows(
         &format!(
             "SELECT {COLUMNS} FROM tasks t JOIN runs r ON r.id = t.run \
              WHERE t.state = 'queued' AND r.expires_at <= $1"
@@ -266,7 +266,7 @@ pub fn overdue(conn: &Conn, now: Millis) -> Result<Vec<Task>, StoreError> {
 
 /// Running ones of which nothing was heard for longer than they can take.
 pub fn silent(conn: &Conn, now: Millis) -> Result<Vec<Task>, StoreError> {
-    conn.rows(
+    conn.readable_rows(
         &format!("SELECT {COLUMNS} FROM tasks t WHERE t.state = 'running' AND t.silent_at <= $1"),
         params![now.0],
         read,

@@ -160,6 +160,24 @@ async fn what_passes_by_then_does_not_run_and_what_errs_is_refused() {
 }
 
 #[tokio::test]
+async fn a_spoilt_task_holds_up_nobody_else() {
+    let world = World::start().await;
+    let mut agent = world.enroll("web01").await;
+    agent.see_failures();
+    agent.report_all().await;
+    let short = NewJob { expiry_s: Some(1), ..at_once() };
+    let job = create(&world, &short).await.expect("saved");
+    wait(&world, &job, |run| run.tasks > 0).await;
+    let database = rusqlite::Connection::open(world.folder.path().join("data/aright.db")).expect("opens");
+    database.pragma_update(None, "foreign_keys", false).expect("off");
+    database.execute("UPDATE tasks SET asset = 'spoilt'", []).expect("spoilt");
+    world.pass(2 * SECOND);
+
+    let next = create(&world, &at_once()).await.expect("saved");
+    wait(&world, &next, |run| run.tasks > 0).await;
+}
+
+#[tokio::test]
 async fn a_host_that_does_not_come_ends_undelivered_and_a_silent_one_interrupted_until_it_speaks() {
     let world = World::start().await;
     let (mut agent, job) = started(&world).await;
