@@ -39,7 +39,7 @@ enum Command {
         #[arg(long, hide = true)]
         private_net: bool,
     },
-    /// Evaluate the controls on this host and print the verdicts of the library policy.
+    /// Evaluate the controls on this host and print the verdicts by the library's expected values.
     Evaluate {
         /// Only this control; may be repeated.
         #[arg(long, value_name = "KEY")]

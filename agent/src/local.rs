@@ -157,7 +157,7 @@ pub fn explain(key: &Key) -> anyhow::Result<()> {
             let touches: Vec<_> = script.touches.iter().map(ToString::to_string).collect();
             say(&format!("  fix       {}: may change {}", script.key, touches.join(", ")));
             if let Some(set) = on.set() {
-                say(&format!("            writes {set}"));
+                say(&plain(&format!("            writes {}", set.plain())));
             }
             for step in &script.activate {
                 say(&format!("            then {}", serde_json::to_string(step)?));

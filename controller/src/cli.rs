@@ -12,7 +12,9 @@ use crate::commands::{admin_reset, check_config, serve};
 #[command(
     name = "aright-controller",
     version,
-    about = "Keeps posture, policies, scripts and jobs, and hands approved work to agents"
+    about = "Keeps posture, policies, scripts and jobs, and hands approved work to agents",
+    after_help = "`serve` needs nothing beforehand: its first start makes database, authority and trust root and prints \
+                  once how to log in.\n\nExit codes: 0 stopped as asked · 1 failed, the reason is on stderr · 2 wrong usage"
 )]
 struct Cli {
     #[command(subcommand)]

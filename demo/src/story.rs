@@ -186,7 +186,7 @@ fn show_diff(detail: &Value) {
 
 /// Text of a host without control characters.
 fn harmless(value: &Value) -> String {
-    let text = value.as_str().unwrap_or_default();
+    let text = value.as_str().unwrap_or_default().replace('\t', "    ");
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 

@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use aright_shared::posture::{Missing, Reading, Value};
 use aright_shared::time::Millis;
 use clap::ValueEnum;
 use comfy_table::presets::NOTHING;
@@ -87,10 +86,10 @@ pub fn facts(facts: &[(&str, String)]) -> String {
 
 /// Text without control characters: no escape sequence of a host reaches the terminal. Line breaks stay.
 pub fn plain(text: &str) -> String {
-    text.chars()
+    text.replace('\t', "    ")
+        .chars()
         .map(|c| match c {
             '\n' => '\n',
-            '\t' => ' ',
             c if c.is_control() || is_bidi_control(c) => '\u{fffd}',
             c => c,
         })
@@ -109,31 +108,6 @@ fn spreadsheet_safe(cell: String) -> String {
 
 pub fn time(at: Option<Millis>) -> String {
     at.map_or_else(String::new, |at| at.to_string())
-}
-
-/// A reading as people read it.
-pub fn reading(reading: &Reading) -> String {
-    match reading {
-        Reading::Value(value) => self::value(value),
-        Reading::Absent(Missing::File) => "no file".into(),
-        Reading::Absent(Missing::Value) => "absent".into(),
-        Reading::Error { code, detail } => format!("error {code}: {detail}"),
-        Reading::Pending => "pending".into(),
-    }
-}
-
-pub fn value(value: &Value) -> String {
-    match value {
-        Value::Bool(value) => value.to_string(),
-        Value::Int(value) => value.to_string(),
-        Value::Text(value) => value.clone(),
-        Value::List(items) => format!("[{}]", items.iter().map(self::value).collect::<Vec<_>>().join(", ")),
-        Value::Record(fields) => fields
-            .iter()
-            .map(|(name, field)| format!("{name} {}", reading(field)))
-            .collect::<Vec<_>>()
-            .join(", "),
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub enum Command {
 #[derive(Args)]
 pub struct Create {
     /// For people.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     name: String,
     /// How many hosts may enrol with it.
     #[arg(long, default_value_t = 1, value_name = "N")]

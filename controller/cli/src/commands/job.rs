@@ -43,7 +43,8 @@ pub struct Create {
     /// The whole job as YAML (the fields of POST /api/v1/jobs) instead of options.
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    #[arg(long, default_value = "")]
+    /// For people, such as "first steps"
+    #[arg(long, default_value = "", hide_default_value = true)]
     name: String,
     /// One posture by id; may be repeated.
     #[arg(long, value_name = "ID")]

@@ -3,11 +3,11 @@
 use aright_shared::api::{Posture, PostureDetail, PostureFilter};
 use aright_shared::client::Client;
 use aright_shared::id::{Key, PostureId};
-use aright_shared::posture::Verdict;
+use aright_shared::posture::{Value, Verdict};
 use clap::{Args, Subcommand};
 
 use crate::commands::asset;
-use crate::output::{Format, facts, one, plain, reading, rows, time, value};
+use crate::output::{Format, facts, one, plain, rows, time};
 use crate::session::{all, client};
 
 #[derive(Subcommand)]
@@ -21,17 +21,22 @@ pub enum Command {
 /// Conditions that must all hold; of one that is repeated, any value.
 #[derive(Args, Default)]
 pub struct Choice {
+    /// A policy, such as linux-first-steps
     #[arg(long, value_name = "KEY")]
     policy: Vec<Key>,
+    /// A control, such as sshd-permit-root-login
     #[arg(long, value_name = "KEY")]
     control: Vec<Key>,
+    /// A technology, such as debian-12
     #[arg(long, value_name = "KEY")]
     technology: Vec<Key>,
+    /// One of several places a control looks at, such as cramfs
     #[arg(long)]
     instance: Vec<String>,
     /// A hostname or an asset's id.
     #[arg(long)]
     asset: Vec<String>,
+    /// A tag of hosts
     #[arg(long)]
     tag: Vec<String>,
     /// pass, fail or error
@@ -100,8 +105,8 @@ fn list(format: Format, postures: &[Posture]) -> anyhow::Result<()> {
             posture.spot.control.to_string(),
             if posture.spot.instance == "default" { String::new() } else { posture.spot.instance.clone() },
             posture.hostname.clone(),
-            reading(&posture.reading),
-            posture.set.as_ref().map_or_else(String::new, value),
+            posture.reading.to_string(),
+            posture.set.as_ref().map_or_else(String::new, Value::plain),
             match (posture.remediable, posture.fix_available) {
                 (true, true) => "available",
                 (true, false) => "none yet",
@@ -125,9 +130,9 @@ fn text(detail: &PostureDetail) -> String {
         ("host", format!("{} ({})", posture.hostname, posture.asset)),
         ("policy", posture.policy.to_string()),
         ("criticality", posture.criticality.to_string()),
-        ("actual", reading(&posture.reading)),
-        ("expected", serde_json::to_string(&posture.expect).unwrap_or_default()),
-        ("fix writes", posture.set.as_ref().map_or_else(String::new, value)),
+        ("actual", posture.reading.to_string()),
+        ("expected", posture.expect.to_string()),
+        ("fix writes", posture.set.as_ref().map_or_else(String::new, Value::plain)),
         ("scripts", scripts.join(", ")),
         ("why", detail.rationale.trim().to_owned()),
         ("by hand", detail.remediation_text.trim().to_owned()),

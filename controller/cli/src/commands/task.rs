@@ -9,7 +9,7 @@ use aright_shared::task::{Exit, FileDiff, Judged, Output, TaskReport};
 use clap::{Args, Subcommand};
 
 use crate::commands::{asset, watch};
-use crate::output::{Format, facts, one, plain, reading, rows, time};
+use crate::output::{Format, facts, one, plain, rows, time};
 use crate::session::{all, client};
 
 #[derive(Subcommand)]
@@ -138,7 +138,7 @@ fn report(report: &TaskReport) -> String {
 fn judged(judged: Option<&Judged>) -> String {
     judged.map_or_else(
         || "not judged".into(),
-        |judged| format!("{} {}", judged.verdict, plain(&reading(&judged.reading))),
+        |judged| format!("{} {}", judged.verdict, plain(&judged.reading.to_string())),
     )
 }
 
