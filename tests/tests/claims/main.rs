@@ -2,6 +2,7 @@
 //! `cargo nextest run -p aright-tests -E 'test(/^NAME::/)'`.
 
 mod clock;
+mod crash;
 mod demo;
 mod main_job;
 mod many_hosts;
