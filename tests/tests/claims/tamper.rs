@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use aright_shared::api::{Asset, CustomScript, NewJob, Task};
+use aright_shared::api::{Asset, CustomScript, NewJob, PostureFilter, Task};
 use aright_shared::digest::Digest;
 use aright_shared::id::{JobId, TaskId};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
@@ -26,7 +26,7 @@ use aright_tests::tree::Listing;
 use aright_tests::{
     Agent, Canary, Chamber, Cli, Controller, Exchange, Impostor, Lab, Place as _, needs, skip, until,
 };
-use forge::{CASES, Thief, flip};
+use forge::{CASES, LIBRARY_CASES, Thief, flip};
 use rusqlite::{Connection, params};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -57,6 +57,13 @@ fn on_the_wire() -> anyhow::Result<()> {
         ensure!(plot.is_done(), "{}: nothing was delivered", case.what);
     }
 
+    for case in LIBRARY_CASES {
+        let thief = thief.clone();
+        plot.spoil_next(move |delivery| (case.spoil)(&thief, delivery));
+        let tasks = scene.cli.watch(&scene.library_job()?)?;
+        is_refused(&tasks, case.refusal).with_context(|| format!("{}: {}", case.what, agent.log()))?;
+    }
+
     // An order that was obeyed, once more: as it was, and with a nonce that nobody saw before.
     let mut renewed = plot.delivered(&honest)?;
     let replay = renewed.clone();
@@ -73,7 +80,7 @@ fn on_the_wire() -> anyhow::Result<()> {
     scene.nothing_ran(&before, 1)?;
     agent.running()?.check()?;
     scene.obeyed(&job)?;
-    figure(&format!("on the wire: {} of {0} refused", CASES.len() + 2), since);
+    figure(&format!("on the wire: {} of {0} refused", CASES.len() + LIBRARY_CASES.len() + 2), since);
     Ok(())
 }
 
@@ -280,6 +287,16 @@ impl Scene {
             name: "tamper".into(),
             custom_scripts: scripts.iter().map(custom).collect::<anyhow::Result<_>>()?,
             include_assets: vec![asset.id.clone()],
+            ..NewJob::default()
+        })
+    }
+
+    /// Of one library script.
+    fn library_job(&self) -> anyhow::Result<JobId> {
+        let control = vec!["login-defs-pass-max-days".parse()?];
+        self.cli.create_job(&NewJob {
+            name: "tamper".into(),
+            filter: Some(PostureFilter { control, ..PostureFilter::default() }),
             ..NewJob::default()
         })
     }

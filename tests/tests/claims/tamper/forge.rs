@@ -5,6 +5,7 @@ use aright_shared::content::script::{Origin, Script};
 use aright_shared::digest::Digest;
 use aright_shared::envelope::{APPROVAL, Envelope, TASK};
 use aright_shared::id::AssetId;
+use aright_shared::library::Library;
 use aright_shared::outcome::Refusal;
 use aright_shared::task::{Delivery, TaskOrder};
 use aright_shared::time::{MINUTE, Millis};
@@ -114,6 +115,23 @@ pub const CASES: &[Case] = &[
     }),
     case("replayed nonce, re-signed", Refusal::Replayed, |thief, delivery| {
         thief.sign(delivery, |order| order.nonce.clone_from(&thief.spent))
+    }),
+];
+
+/// Of a library script, which has no approval: only its digest speaks for it.
+pub const LIBRARY_CASES: &[Case] = &[
+    case("body of a library script", Refusal::BadSignature, |_, delivery| {
+        flip(&mut delivery.script, "file=/etc/login.defs")
+    }),
+    case("another library script in its place", Refusal::BadSignature, |_, delivery| {
+        let other = Library::builtin().scripts().find(|script| script.key.as_str() == "login-defs-umask-fix");
+        delivery.script = String::from_utf8(other.context("no such script")?.canonical())?;
+        Ok(())
+    }),
+    case("body of a library script, re-signed", Refusal::NotApproved, |thief, delivery| {
+        flip(&mut delivery.script, "file=/etc/login.defs")?;
+        let digest = Digest::of(delivery.script.as_bytes());
+        thief.sign(delivery, |order| order.script = digest)
     }),
 ];
 
