@@ -17,8 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConnection, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::controller::Controller;
-use crate::lab::Lab;
-use crate::network::{self, CONTROLLER};
+use crate::network::{self, CONTROLLER, Network};
 
 /// Largest body that is passed on, in bytes.
 const MAX_BODY: usize = 16 * 1024 * 1024;
@@ -37,7 +36,7 @@ pub struct Impostor {
 
 /// What every connection needs.
 struct Post {
-    lab: Lab,
+    network: Network,
     controller: SocketAddr,
     authority: Digest,
     tls: Arc<ServerConfig>,
@@ -59,7 +58,7 @@ impl Impostor {
         let folder = controller.data().join("authority");
         let root = CertificateDer::from_pem_file(folder.join("root.crt"))?;
         let post = Arc::new(Post {
-            lab: controller.lab().clone(),
+            network: Network::of(controller.lab())?,
             controller: controller.agents_address(),
             authority: Digest::of(&root),
             tls: Arc::new(server(&folder, root)?),
@@ -126,7 +125,7 @@ impl Post {
     fn reach(&self) -> anyhow::Result<BufReader<StreamOwned<ClientConnection, TcpStream>>> {
         let tls = tls_config(Pinned::to(self.authority), self.identity()?)?;
         let name = ServerName::from(self.controller.ip());
-        let stream = network::connect(&self.lab, self.controller)?;
+        let stream = self.network.connect(self.controller)?;
         Ok(BufReader::new(StreamOwned::new(ClientConnection::new(Arc::new(tls), name)?, stream)))
     }
 

@@ -1,5 +1,6 @@
 //! The lab's network: one bridge, the controller's address on it, a cable to each host.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ pub(crate) fn link(lab: &Lab, number: u8, state: &str) -> anyhow::Result<()> {
 /// # Errors
 /// Nobody listens there, or not within five seconds.
 pub fn connect(lab: &Lab, address: SocketAddr) -> anyhow::Result<TcpStream> {
-    inside(lab, move || Ok(TcpStream::connect_timeout(&address, Duration::from_secs(5))?))
+    Network::of(lab)?.connect(address)
 }
 
 /// A free port of the controller's address, for the test itself.
@@ -55,17 +56,29 @@ pub fn connect(lab: &Lab, address: SocketAddr) -> anyhow::Result<TcpStream> {
 /// # Errors
 /// None is free.
 pub fn listen(lab: &Lab) -> anyhow::Result<TcpListener> {
-    inside(lab, || Ok(TcpListener::bind((CONTROLLER, 0))?))
+    Network::of(lab)?.inside(|| Ok(TcpListener::bind((CONTROLLER, 0))?))
 }
 
-/// Runs something of the test's own in the lab's network, on a thread made for it.
-fn inside<T: Send>(lab: &Lab, work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
-    let network = std::fs::File::open(format!("/proc/{}/ns/net", lab.init()))?;
-    let enter_and_work = || {
-        setns(&network, CloneFlags::CLONE_NEWNET)?;
-        work()
-    };
-    std::thread::scope(|scope| scope.spawn(enter_and_work).join()).ok().context("the thread panicked")?
+/// The lab's network, for threads that outlive the test's own hold on the lab.
+pub(crate) struct Network(File);
+
+impl Network {
+    pub(crate) fn of(lab: &Lab) -> anyhow::Result<Self> {
+        Ok(Self(File::open(format!("/proc/{}/ns/net", lab.init()))?))
+    }
+
+    pub(crate) fn connect(&self, address: SocketAddr) -> anyhow::Result<TcpStream> {
+        self.inside(move || Ok(TcpStream::connect_timeout(&address, Duration::from_secs(5))?))
+    }
+
+    /// Runs something of the test's own there, on a thread made for it.
+    fn inside<T: Send>(&self, work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+        let enter_and_work = || {
+            setns(&self.0, CloneFlags::CLONE_NEWNET)?;
+            work()
+        };
+        std::thread::scope(|scope| scope.spawn(enter_and_work).join()).ok().context("the thread panicked")?
+    }
 }
 
 fn cable(number: u8) -> String {
