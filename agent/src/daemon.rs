@@ -28,6 +28,8 @@ use crate::host::{HostThread, Network};
 use crate::identity::{Identity, StateDir};
 use crate::link::{Floor, Link, wall_us};
 
+/// Orders that may wait for the host thread.
+const QUEUE: usize = 16;
 /// How far the known controller time may run ahead of what the disk knows, in milliseconds.
 const FLOOR_STEP_MS: i64 = 60_000;
 
@@ -37,10 +39,10 @@ pub(crate) struct Agent {
     pub state: StateDir,
     pub identity: Identity,
     pub library: &'static Library,
-    pub link: Link,
     pub floor: Floor,
     pub host: HostThread,
     pub wake: Notify,
+    link: Mutex<Link>,
     clock: Mutex<ClockFilter>,
     trust: Mutex<TrustDocument>,
     /// What the controller has, as far as it said so.
@@ -60,9 +62,10 @@ pub fn run(config: Config, network: Network) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let agent = Arc::new(Agent::open(config, host)?);
-        info!(asset.id = %agent.identity.asset, controller = agent.link.url(), "agent started");
+        info!(asset.id = %agent.identity.asset, controller = agent.link().url(), "agent started");
         notify_systemd();
-        let (orders, inbox) = mpsc::unbounded_channel();
+        // Few: a controller that orders more than is obeyed is not listened to meanwhile.
+        let (orders, inbox) = mpsc::channel(QUEUE);
         let stop = stop_signal()?;
         tokio::select! {
             result = poll::run(agent.clone(), orders) => result,
@@ -100,15 +103,13 @@ impl Agent {
             bail!("this host is not enrolled; next: aright-agent enroll --help");
         };
         let floor = Floor::new(state.read("controller-time.json")?);
-        let url =
-            identity.controllers.first().context("identity.json names no controller; next: enrol again")?;
-        let link = Link::new(url, identity.ca_fingerprint, &floor, Some(state.tls_identity()?))?;
+        let link = open_link(&identity, &floor, &state)?;
         let trust = state.trust()?;
         Ok(Self {
             config,
             identity,
             library: Library::builtin(),
-            link,
+            link: Mutex::new(link),
             floor,
             host,
             wake: Notify::new(),
@@ -119,9 +120,20 @@ impl Agent {
         })
     }
 
+    /// The connection in use; clones share it.
+    pub fn link(&self) -> Link {
+        lock(&self.link).clone()
+    }
+
+    /// From now on with the certificate that is on disk.
+    pub fn open_link_anew(&self) -> anyhow::Result<()> {
+        *lock(&self.link) = open_link(&self.identity, &self.floor, &self.state)?;
+        Ok(())
+    }
+
     /// Exchanges times once; whatever the wall clock says, the controller's time is known afterwards.
     pub async fn sample_clock(&self) -> Result<(), aright_shared::client::ClientError> {
-        let (exchange, now) = self.link.time().await?;
+        let (exchange, now) = self.link().time().await?;
         let controller_now = {
             let mut clock = lock(&self.clock);
             clock.add(exchange, now);
@@ -173,6 +185,11 @@ impl Agent {
             Err(error) => Some(format!("{error:#}")),
         }
     }
+}
+
+fn open_link(identity: &Identity, floor: &Floor, state: &StateDir) -> anyhow::Result<Link> {
+    let url = identity.controllers.first().context("identity.json names no controller; next: enrol again")?;
+    Link::new(url, identity.ca_fingerprint, floor, Some(state.tls_identity()?))
 }
 
 /// Waits a random part of `most`, so that a fleet does not move in step.

@@ -71,7 +71,7 @@ pub fn here(agent: &Agent) -> anyhow::Result<Here> {
         never_read,
         state,
         launcher: LAUNCHER.into(),
-        name: host_name(agent.link.url()),
+        name: host_name(agent.link().url()),
     };
     Here::new(Arc::new(sight), settings).context("the root folder cannot be opened")
 }
@@ -256,7 +256,7 @@ async fn say_running(agent: &Agent, verified: &Verified) -> Result<(), String> {
     let order = verified.order();
     let mut backoff = Backoff::default();
     loop {
-        match agent.link.running(&order.task, &agent.running(order.nonce.clone())).await {
+        match agent.link().running(&order.task, &agent.running(order.nonce.clone())).await {
             Ok(()) => return Ok(()),
             Err(error) if error.is_refusal() => return Err(error.to_string()),
             Err(error) if agent.controller_now() > order.not_after => return Err(error.to_string()),
@@ -315,7 +315,7 @@ impl NewConnection {
     fn new(agent: &Agent) -> anyhow::Result<Self> {
         Ok(Self {
             runtime: tokio::runtime::Handle::current(),
-            url: agent.link.url().to_owned(),
+            url: agent.link().url().to_owned(),
             authority: agent.identity.ca_fingerprint,
             floor: agent.floor.clone(),
             state: agent.state.clone(),

@@ -16,7 +16,7 @@ use crate::link::Backoff;
 /// The counter moves on disk in strides, so that an idle agent does not write with every check-in.
 const STRIDE: u64 = 1000;
 
-pub async fn run(agent: Arc<Agent>, orders: mpsc::UnboundedSender<Work>) -> anyhow::Result<()> {
+pub async fn run(agent: Arc<Agent>, orders: mpsc::Sender<Work>) -> anyhow::Result<()> {
     let machine = facts::machine();
     // After a restart it goes on above all that it can have sent.
     let mut counter = agent.state.next_counter(STRIDE)?;
@@ -48,7 +48,7 @@ pub async fn run(agent: Arc<Agent>, orders: mpsc::UnboundedSender<Work>) -> anyh
             Ok(brought) => {
                 backoff.reset();
                 wait_s = MAX_WAIT_S;
-                take(&agent, brought, &orders)?;
+                take(&agent, brought, &orders).await?;
             }
             Err(ClientError::Busy { after_s, .. }) => {
                 wait_s = 0;
@@ -58,7 +58,7 @@ pub async fn run(agent: Arc<Agent>, orders: mpsc::UnboundedSender<Work>) -> anyh
             Err(error) => {
                 wait_s = 0;
                 let pause = backoff.pause();
-                warn!(controller = agent.link.url(), retry_ms = pause.as_millis(), "check-in: {error}");
+                warn!(controller = agent.link().url(), retry_ms = pause.as_millis(), "check-in: {error}");
                 tokio::time::sleep(pause).await;
             }
         }
@@ -70,9 +70,9 @@ async fn check_in_once(agent: &Agent, check_in: &CheckIn) -> Result<Orders, Clie
     if check_in.clock.is_none() {
         agent.sample_clock().await?;
         let check_in = CheckIn { clock: agent.clock_reading(), ..check_in.clone() };
-        return agent.link.check_in(&check_in).await;
+        return agent.link().check_in(&check_in).await;
     }
-    agent.link.check_in(check_in).await
+    agent.link().check_in(check_in).await
 }
 
 fn reported_digest(agent: &Agent) -> Option<aright_shared::digest::Digest> {
@@ -80,7 +80,7 @@ fn reported_digest(agent: &Agent) -> Option<aright_shared::digest::Digest> {
     (!reported.is_empty()).then(|| observations_digest(reported.values()))
 }
 
-fn take(agent: &Agent, brought: Orders, orders: &mpsc::UnboundedSender<Work>) -> anyhow::Result<()> {
+async fn take(agent: &Agent, brought: Orders, orders: &mpsc::Sender<Work>) -> anyhow::Result<()> {
     if let Some(envelope) = brought.trust {
         let current = agent.trust();
         match agent.state.succeed_trust(&current, &envelope) {
@@ -95,11 +95,11 @@ fn take(agent: &Agent, brought: Orders, orders: &mpsc::UnboundedSender<Work>) ->
         lock(&agent.reported).clear();
     }
     if brought.evaluate || brought.full_report {
-        orders.send(Work::Evaluate)?;
+        orders.send(Work::Evaluate).await?;
     }
     for delivery in brought.tasks {
         info!(task.id = %delivery.task, "task delivered");
-        orders.send(Work::Task(Box::new(delivery)))?;
+        orders.send(Work::Task(Box::new(delivery))).await?;
     }
     Ok(())
 }

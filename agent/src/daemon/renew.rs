@@ -18,7 +18,7 @@ pub async fn run(agent: Arc<Agent>) {
     loop {
         match due(&agent) {
             Ok(true) => match renew(&agent).await {
-                Ok(()) => info!("certificate renewed; it is used from the next start of the connection on"),
+                Ok(()) => info!("certificate renewed"),
                 Err(error) => warn!("certificate not renewed: {error:#}"),
             },
             Ok(false) => {}
@@ -40,6 +40,7 @@ fn due(agent: &Agent) -> anyhow::Result<bool> {
 
 async fn renew(agent: &Agent) -> anyhow::Result<()> {
     let csr = NewKey::stored(&agent.state)?.request(&facts::hostname())?;
-    let reply = agent.link.renew(csr).await?;
-    agent.state.keep_certificate(&reply.certificate)
+    let reply = agent.link().renew(csr).await?;
+    agent.state.keep_certificate(&reply.certificate)?;
+    agent.open_link_anew()
 }

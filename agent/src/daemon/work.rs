@@ -33,7 +33,7 @@ pub enum Work {
 /// How often results that wait are offered again.
 const OFFER_EVERY: Duration = Duration::from_secs(30);
 
-pub async fn run(agent: Arc<Agent>, mut inbox: mpsc::UnboundedReceiver<Work>) -> anyhow::Result<()> {
+pub async fn run(agent: Arc<Agent>, mut inbox: mpsc::Receiver<Work>) -> anyhow::Result<()> {
     let workshop = Arc::new(Workshop::open(&agent)?);
     let every = Duration::from_secs(agent.config.evaluate_every_s);
     // What an earlier life left half-done comes first: an undo that waits is the most urgent work there is.
@@ -97,7 +97,7 @@ async fn evaluate(agent: &Arc<Agent>, known: &mut Option<()>) {
         if report.is_empty() && !with_facts {
             return;
         }
-        match agent.link.report(&report.wire).await {
+        match agent.link().report(&report.wire).await {
             Ok(reply) => {
                 info!(observations = report.wire.observations.len(), full = report.wire.full, "reported");
                 let mut reported = lock(&agent.reported);
@@ -158,7 +158,7 @@ fn report(agent: &Agent, evaluation: &Evaluation, facts: Option<aright_shared::w
 /// Offers every result that waits; those that do not get through stay on disk for the next time.
 async fn send_results(agent: &Arc<Agent>, workshop: &Workshop) -> anyhow::Result<()> {
     for report in workshop.spool.waiting()? {
-        match agent.link.result(&report).await {
+        match agent.link().result(&report).await {
             Ok(()) => {
                 info!(task.id = %report.task, outcome = %report.outcome, change = %report.change, "result delivered");
                 workshop.spool.acknowledge(&report.task)?;
@@ -185,7 +185,7 @@ fn is_unwanted(error: &ClientError) -> bool {
 async fn send_until_known(agent: &Arc<Agent>, report: &TaskReport) {
     let mut backoff = Backoff::default();
     for _ in 0..8 {
-        match agent.link.result(report).await {
+        match agent.link().result(report).await {
             Ok(()) => return,
             Err(error) if is_unwanted(&error) => return,
             Err(error) => {
