@@ -52,7 +52,8 @@ fn the_demo_fixes_a_view_and_leaves_the_host_alone() -> anyhow::Result<()> {
         parameters.iter().filter(|(path, value)| after.get(*path) != Some(value)).map(|(path, _)| path);
     let (moved, counters): (Vec<_>, Vec<_>) = moved.partition(|path| can_be_set(path));
     ensure!(moved.is_empty(), "kernel parameters changed: {moved:?}");
-    let restless = restless.into_iter().chain(counters.into_iter().map(name)).collect::<Vec<_>>();
+    let restless =
+        restless.into_iter().chain(counters.into_iter().map(|path| name(path))).collect::<Vec<_>>();
 
     let shown = section(&told, "Before")?;
     for (control, value) in &planted {
@@ -106,7 +107,7 @@ fn settled(first: &Parameters, mut second: Parameters) -> (Parameters, Vec<Strin
     let restless = first.iter().filter(|(path, value)| second.get(*path) != Some(value));
     let restless: Vec<_> = restless.map(|(path, _)| path.clone()).collect();
     second.retain(|path, _| first.contains_key(path) && !restless.contains(path));
-    (second, restless.iter().map(name).collect())
+    (second, restless.iter().map(|path| name(path)).collect())
 }
 
 fn can_be_set(path: &Path) -> bool {
@@ -114,7 +115,7 @@ fn can_be_set(path: &Path) -> bool {
         .is_ok_and(|meta| std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o222 != 0)
 }
 
-fn name(path: &PathBuf) -> String {
+fn name(path: &Path) -> String {
     path.display().to_string().replace("/proc/sys/", "")
 }
 
