@@ -1,65 +1,35 @@
 //! `sshd_option`: the value that sshd takes, by the rules of sshd_config(5): the first value wins, keywords
-//! without case, Include followed, Match blocks reported apart.
+//! without case, Include followed, Match blocks reported apart. Where sshd would refuse to start with these
+//! files there is no value but an error that names the line.
+
+mod algorithms;
+mod keywords;
+mod lines;
 
 use aright_shared::content::probe::SshdOption;
 use aright_shared::posture::{ErrorCode, Evidence, Missing, Reading, Value};
 
+use self::algorithms::Program;
+use self::keywords::{Keyword, Kind, keyword};
+use self::lines::{Line, bad_match};
 use super::{Failed, Look, Seen, evidence};
 
 /// As deep as sshd itself follows Include.
 const MAX_DEPTH: usize = 16;
 /// Most files that are read for one option.
 const MAX_FILES: usize = 1000;
-
-/// How an option's value is written, and what sshd takes where no line sets it.
-enum Kind {
-    /// One of these words; the first of each pair is written, the second is what `sshd -T` prints.
-    Word(&'static [(&'static str, &'static str)], &'static str),
-    Integer(i64),
-    /// Seconds, with units (sshd_config(5), TIME FORMATS).
-    Time(i64),
-    Path(&'static str),
-    /// A list whose default depends on how sshd was built.
-    Algorithms,
-}
-
-const YES_NO: &[(&str, &str)] = &[("yes", "yes"), ("no", "no")];
-
-fn kind(option: &str) -> Option<Kind> {
-    Some(match option {
-        "permitrootlogin" => Kind::Word(
-            &[
-                ("yes", "yes"),
-                ("no", "no"),
-                ("prohibit-password", "without-password"),
-                ("without-password", "without-password"),
-                ("forced-commands-only", "forced-commands-only"),
-            ],
-            "without-password",
-        ),
-        "permitemptypasswords" | "hostbasedauthentication" => Kind::Word(YES_NO, "no"),
-        "permituserenvironment" => Kind::Word(YES_NO, "no"),
-        "ignorerhosts" => Kind::Word(&[("yes", "yes"), ("no", "no"), ("shosts-only", "shosts-only")], "yes"),
-        "maxauthtries" => Kind::Integer(6),
-        "logingracetime" => Kind::Time(120),
-        "clientaliveinterval" => Kind::Time(0),
-        "clientalivecountmax" => Kind::Integer(3),
-        "banner" => Kind::Path("none"),
-        "ciphers" | "macs" | "kexalgorithms" => Kind::Algorithms,
-        _ => return None,
-    })
-}
+/// Most lines that are shown.
+const MAX_SHOWN: usize = 50;
 
 /// Text, integer (seconds for times) or a list; absent (file) without a settings file.
 pub(super) fn see(look: &Look<'_>, with: &SshdOption) -> Seen {
-    let option = with.option.to_ascii_lowercase();
-    let Some(kind) = kind(&option) else {
+    let Some(Keyword { name, kind: Some(kind), .. }) = keyword(&with.option) else {
         return Seen::error(
             ErrorCode::NotSupported,
             format!("the option {:?} is not known to this probe", with.option),
         );
     };
-    let mut reader = Reader { look, option, first: None, shown: Vec::new(), files: 0 };
+    let mut reader = Reader { look, option: name, first: None, shown: Vec::new(), files: 0 };
     match reader.read(&with.config, 0, true) {
         Ok(true) => {}
         Ok(false) => return Seen::of(Reading::Absent(Missing::File)),
@@ -67,52 +37,49 @@ pub(super) fn see(look: &Look<'_>, with: &SshdOption) -> Seen {
     }
     let Reader { first, mut shown, .. } = reader;
     let reading = match first {
-        Some(arguments) => typed(&kind, &arguments),
+        Some(arguments) => typed(look, kind, &arguments),
         None => {
-            shown.insert(
-                0,
-                evidence(&with.config, None, &format!("{} is not set: sshd's default", with.option)),
-            );
-            default(&kind)
+            let (reading, from) = default(look, kind);
+            let said = format!("{} is not set: sshd's default", with.option);
+            shown.insert(0, evidence(from.unwrap_or(&with.config), None, &said));
+            reading
         }
     };
-    Seen { reading, evidence: shown }
+    Seen { reading: reading.unwrap_or_else(Failed::reading), evidence: shown }
 }
 
-fn default(kind: &Kind) -> Reading {
-    let text = |text: &str| Reading::Value(Value::Text(text.to_owned()));
+/// What sshd takes by itself, and the program if that says it.
+fn default(look: &Look<'_>, kind: Kind) -> (Result<Reading, Failed>, Option<&'static str>) {
     match kind {
-        Kind::Word(_, word) | Kind::Path(word) => text(word),
-        Kind::Integer(number) | Kind::Time(number) => Reading::Value(Value::Int(*number)),
-        Kind::Algorithms => Reading::Error {
-            code: ErrorCode::Unresolved,
-            detail: "not set: the default depends on how sshd was built".into(),
+        Kind::Word(_, word) | Kind::FlagOrPatterns(word) | Kind::Path(word) => (Ok(text(word)), None),
+        Kind::Integer(number) | Kind::Time(number) => (Ok(Reading::Value(Value::Int(number))), None),
+        Kind::Algorithms(family) => match Program::installed(look) {
+            Ok(program) => (program.default(family).map(list), Some(program.path)),
+            Err(failed) => (Err(failed), None),
         },
     }
 }
 
-fn typed(kind: &Kind, arguments: &[String]) -> Reading {
-    let bad = |why: &str| Reading::Error { code: ErrorCode::Parse, detail: format!("{arguments:?}: {why}") };
-    // Where several are given sshd refuses the file, but for what comes after a path or a list.
-    let [value] = arguments else { return bad("one value is expected") };
+fn typed(look: &Look<'_>, kind: Kind, arguments: &[String]) -> Result<Reading, Failed> {
+    let bad = |why: &str| Failed::Error(ErrorCode::Parse, format!("{arguments:?}: {why}"));
+    let [value] = arguments else { return Err(bad("one value is expected")) };
+    if value.is_empty() {
+        return Err(bad("a value is expected"));
+    }
+    let int = |number: Option<i64>, why: &str| match number {
+        Some(number) if (0..=i64::from(i32::MAX)).contains(&number) => Ok(Reading::Value(Value::Int(number))),
+        _ => Err(bad(why)),
+    };
     match kind {
         Kind::Word(words, _) => {
             let found = words.iter().find(|(written, _)| written.eq_ignore_ascii_case(value));
-            found.map_or_else(|| bad("sshd does not know this value"), |(_, printed)| text(printed))
+            found.map(|(_, printed)| text(printed)).ok_or_else(|| bad("sshd does not know this value"))
         }
-        Kind::Integer(_) => {
-            let number = value.parse().ok().filter(|n| (0..=i64::from(i32::MAX)).contains(n));
-            number.map_or_else(|| bad("not an integer from 0"), |n| Reading::Value(Value::Int(n)))
-        }
-        Kind::Time(_) => seconds(value).map_or_else(|| bad("not a time"), |n| Reading::Value(Value::Int(n))),
-        Kind::Path(_) => text(if value.eq_ignore_ascii_case("none") { "none" } else { value }),
-        Kind::Algorithms if value.starts_with(['+', '-', '^']) => Reading::Error {
-            code: ErrorCode::Unresolved,
-            detail: format!("{value}: changes a default that depends on how sshd was built"),
-        },
-        Kind::Algorithms => {
-            Reading::Value(Value::List(value.split(',').map(|one| Value::Text(one.to_owned())).collect()))
-        }
+        Kind::FlagOrPatterns(_) => Ok(text(value)),
+        Kind::Integer(_) => int(value.trim_start().parse().ok(), "not an integer from 0"),
+        Kind::Time(_) => int(seconds(value), "not a time"),
+        Kind::Path(_) => Ok(text(&whole_path(value))),
+        Kind::Algorithms(family) => algorithms::chosen(look, family, value).map(list),
     }
 }
 
@@ -120,12 +87,27 @@ fn text(text: &str) -> Reading {
     Reading::Value(Value::Text(text.to_owned()))
 }
 
+fn list(names: Vec<String>) -> Reading {
+    Reading::Value(Value::List(names.into_iter().map(Value::Text).collect()))
+}
+
+/// sshd runs as root and in `/`, and writes a relative path as it does.
+fn whole_path(value: &str) -> String {
+    match value.strip_prefix("~/") {
+        _ if value.eq_ignore_ascii_case("none") => "none".to_owned(),
+        Some(below) => format!("/root/{below}"),
+        None if value.starts_with('/') => value.to_owned(),
+        None => format!("//{value}"),
+    }
+}
+
 /// `90`, `1m30s`, `2h`: units may be mixed, a number without one is seconds.
 fn seconds(value: &str) -> Option<i64> {
     let mut total: i64 = 0;
     let mut number = String::new();
     for c in value.chars() {
-        if c.is_ascii_digit() {
+        // Each number is taken as strtol(3) takes it.
+        if c.is_ascii_digit() || (matches!(c, ' ' | '+') && number.trim_start().is_empty()) {
             number.push(c);
             continue;
         }
@@ -137,19 +119,18 @@ fn seconds(value: &str) -> Option<i64> {
             'w' => 604_800,
             _ => return None,
         };
-        total = total.checked_add(number.parse::<i64>().ok()?.checked_mul(unit)?)?;
+        total = total.checked_add(number.trim_start().parse::<i64>().ok()?.checked_mul(unit)?)?;
         number.clear();
     }
     if !number.is_empty() {
-        total = total.checked_add(number.parse().ok()?)?;
+        total = total.checked_add(number.trim_start().parse().ok()?)?;
     }
     (!value.is_empty()).then_some(total)
 }
 
 struct Reader<'a> {
     look: &'a Look<'a>,
-    /// In lower case.
-    option: String,
+    option: &'static str,
     /// The arguments of the line that wins.
     first: Option<Vec<String>>,
     shown: Vec<Evidence>,
@@ -173,33 +154,56 @@ impl Reader<'_> {
             Err(failed) => return Err(failed),
         };
         let mut everybody_here = everybody;
-        for (n, line) in text.lines().enumerate() {
-            let words = words(line).ok_or_else(|| {
-                Failed::Error(ErrorCode::Parse, format!("{path} line {}: a quote is not closed", n + 1))
-            })?;
-            let Some((keyword, arguments)) = words.split_first() else { continue };
-            match keyword.to_ascii_lowercase().as_str() {
+        for (n, line) in text.split('\n').enumerate() {
+            let place = format!("{path} line {}", n + 1);
+            let refused = |why: &str| Failed::Error(ErrorCode::Parse, format!("{place}: {why}"));
+            let line = Line::of(line).map_err(refused)?;
+            let Some(line) = line else { continue };
+            let known = keyword(line.keyword)
+                .ok_or_else(|| refused(&format!("sshd does not know {:?}", line.keyword)))?;
+            if !everybody_here && !known.in_match {
+                return Err(refused(&format!("{} may not stand below Match", line.keyword)));
+            }
+            match known.name {
                 "match" => {
+                    if let Some(why) = bad_match(&line.arguments) {
+                        return Err(refused(&why));
+                    }
                     // Back to everybody with `Match all`; and only as far as the including file allowed.
-                    let all = matches!(arguments, [one] if one.eq_ignore_ascii_case("all"));
-                    everybody_here = everybody && all;
+                    everybody_here = everybody && line.arguments[0].eq_ignore_ascii_case("all");
                 }
                 "include" => {
-                    for pattern in arguments {
+                    if line.arguments.is_empty() || line.arguments.iter().any(String::is_empty) {
+                        return Err(refused("Include names no file"));
+                    }
+                    for pattern in &line.arguments {
                         self.include(pattern, depth, everybody_here)?;
                     }
                 }
-                keyword if keyword == self.option => {
-                    let place = if everybody_here { String::new() } else { ", for some by Match".into() };
-                    self.shown.push(evidence(path, Some(format!("line {}{place}", n + 1)), line.trim()));
-                    if everybody_here && self.first.is_none() {
-                        self.first = Some(arguments.to_vec());
+                name => {
+                    // A wrong value is refused wherever it stands, whether it would count or not.
+                    if let Some(kind) = known.kind {
+                        typed(self.look, kind, &line.arguments)
+                            .map_err(|failed| at(&place, failed))
+                            .or_else(unresolved)?;
+                    }
+                    if name == self.option {
+                        self.found(path, n + 1, line, everybody_here);
                     }
                 }
-                _ => {}
             }
         }
         Ok(true)
+    }
+
+    fn found(&mut self, path: &str, number: usize, line: Line<'_>, everybody: bool) {
+        if self.shown.len() < MAX_SHOWN {
+            let place = if everybody { "" } else { ", for some by Match" };
+            self.shown.push(evidence(path, Some(format!("line {number}{place}")), line.text));
+        }
+        if everybody && self.first.is_none() {
+            self.first = Some(line.arguments);
+        }
     }
 
     fn include(&mut self, pattern: &str, depth: usize, everybody: bool) -> Result<(), Failed> {
@@ -212,48 +216,18 @@ impl Reader<'_> {
     }
 }
 
-/// Keyword and arguments of one line, as strdelim and argv_split of sshd take them apart.
-/// `None` where a quote is not closed.
-fn words(line: &str) -> Option<Vec<String>> {
-    let line = line.trim();
-    if line.is_empty() || line.starts_with('#') {
-        return Some(Vec::new());
+fn at(place: &str, failed: Failed) -> Failed {
+    match failed {
+        Failed::Error(code, detail) => Failed::Error(code, format!("{place}: {detail}")),
+        other => other,
     }
-    let (keyword, rest) = match line.strip_prefix('"') {
-        Some(quoted) => quoted.split_once('"')?,
-        None => line.split_at(line.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(line.len())),
-    };
-    let rest = rest.trim_start();
-    let mut words = vec![keyword.to_owned()];
-    arguments(rest.strip_prefix('=').unwrap_or(rest), &mut words)?;
-    Some(words)
 }
 
-/// Both kinds of quotes; a backslash before a quote, another backslash or a blank outside of quotes takes
-/// its meaning away; `#` at the start of an argument ends the line.
-fn arguments(text: &str, words: &mut Vec<String>) -> Option<()> {
-    let mut rest = text.chars().peekable();
-    loop {
-        while rest.next_if(|c| c.is_whitespace()).is_some() {}
-        if rest.peek().is_none_or(|c| *c == '#') {
-            return Some(());
-        }
-        let mut word = String::new();
-        let mut quote = None;
-        while let Some(c) = rest.next_if(|c| quote.is_some() || !c.is_whitespace()) {
-            let escaped =
-                |next: &char| matches!(next, '"' | '\'' | '\\') || (quote.is_none() && *next == ' ');
-            match c {
-                '\\' => word.push(rest.next_if(escaped).unwrap_or(c)),
-                '"' | '\'' if quote.is_none() => quote = Some(c),
-                c if quote == Some(c) => quote = None,
-                c => word.push(c),
-            }
-        }
-        if quote.is_some() {
-            return None;
-        }
-        words.push(word);
+/// What cannot be told of a line that need not count is no reason to refuse the file.
+fn unresolved(failed: Failed) -> Result<Reading, Failed> {
+    match failed {
+        Failed::Error(ErrorCode::Parse, _) => Err(failed),
+        other => Ok(other.reading()),
     }
 }
 
@@ -325,6 +299,7 @@ mod tests {
             ("MaxAuthTries", "MaxAuthTries six"),
             ("LoginGraceTime", "LoginGraceTime 1x"),
             ("PermitRootLogin", "PermitRootLogin \"no"),
+            ("PermitRootLogin", "PermitRootLogin no\nMaxAuthTries six"),
         ] {
             assert!(value(option, line, "").contains("error parse"), "{line}");
         }
