@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use nix::sys::stat::{SFlag, makedev};
+
 use super::{Failed, Look};
 
 /// Paths in the order in which they are read.
@@ -14,11 +16,20 @@ pub(super) fn files(look: &Look<'_>, folders: &[&str], ending: &str) -> Result<V
             Err(Failed::Absent) => continue,
             Err(failed) => return Err(failed),
         };
-        for name in names.into_iter().filter(|name| name.ends_with(ending)) {
+        for name in names.into_iter().filter(|name| name.ends_with(ending) && !name.starts_with('.')) {
             let path = format!("{folder}/{name}");
             by_name.entry(name).or_insert(path);
         }
     }
-    let masked = |path: &String| look.root().link(path).is_ok_and(|to| to == "/dev/null");
-    Ok(by_name.into_values().filter(|path| !masked(path)).collect())
+    Ok(by_name.into_values().filter(|path| !is_mask(look, path)).collect())
+}
+
+/// Whether a path leads to the null device, by whatever link: then nothing of its name is read.
+pub(super) fn is_mask(look: &Look<'_>, path: &str) -> bool {
+    // A prepared tree may have no devices.
+    look.root().link(path).is_ok_and(|to| to == "/dev/null")
+        || look.root().meta(path, true).is_ok_and(|meta| {
+            SFlag::from_bits_truncate(meta.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR
+                && meta.st_rdev == makedev(1, 3)
+        })
 }

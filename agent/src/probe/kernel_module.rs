@@ -16,6 +16,9 @@ const FOLDERS: &[&str] = &[
 /// What an `install` line runs so that nothing is loaded.
 const NOTHING: &[&str] = &["/bin/false", "/usr/bin/false", "/bin/true", "/usr/bin/true"];
 
+/// Most lines that are shown.
+const MAX_SHOWN: usize = 50;
+
 /// A record `loaded, denied`: denied by an `install` line that loads nothing and a `blacklist` line, both.
 pub(super) fn see(look: &Look<'_>, with: &KernelModule) -> Seen {
     let name = plain(&with.name);
@@ -31,30 +34,62 @@ pub(super) fn see(look: &Look<'_>, with: &KernelModule) -> Seen {
             Err(Failed::Absent) => continue,
             Err(failed) => return Seen::of(failed.reading()),
         };
-        // A backslash at the end goes on with the next line.
-        for line in text.replace("\\\n", " ").lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
+        for (n, line) in lines(&text) {
+            let words: Vec<&str> = line.split([' ', '\t']).filter(|word| !word.is_empty()).collect();
             let counts = match words.as_slice() {
-                ["blacklist", module] if plain(module) == name => {
+                ["blacklist", module, ..] if plain(module) == name => {
                     blacklist = true;
                     true
                 }
                 // The first `install` line wins (tried with kmod 30); one that runs a program does not deny.
-                ["install", module, command @ ..] if plain(module) == name => {
-                    install.get_or_insert(matches!(command, [program] if NOTHING.contains(program)));
+                ["install", module, program, more @ ..] if matches(module, &name) => {
+                    let ends = more.first().is_none_or(|word| word.starts_with('#'));
+                    install.get_or_insert(ends && NOTHING.contains(&program.trim_end()));
                     true
                 }
                 _ => false,
             };
-            if counts {
-                shown.push(evidence(&path, None, line));
+            if counts && shown.len() < MAX_SHOWN {
+                shown.push(evidence(&path, Some(format!("line {n}")), line.trim()));
             }
         }
     }
-    let pending = look.pending().is_some_and(|pending| pending.modules.contains(&with.name));
+    let pending =
+        look.pending().is_some_and(|pending| pending.modules.iter().any(|module| plain(module) == name));
     let loaded = if pending { Reading::Pending } else { loaded(&name) };
     let denied = Reading::Value(Value::Bool(install == Some(true) && blacklist));
     Seen::value(record([("loaded", loaded), ("denied", denied)]), shown)
+}
+
+/// Lines with the numbers they begin at, as libkmod reads them (tried): a backslash goes, with the end of
+/// the line if that follows.
+fn lines(text: &str) -> Vec<(usize, String)> {
+    let (mut lines, mut line, mut number, mut begun) = (Vec::new(), String::new(), 1, 1);
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match (c, if c == '\\' { rest.next() } else { None }) {
+            ('\\', Some('\n')) => number += 1,
+            ('\\', escaped) => line.extend(escaped),
+            ('\n', _) => {
+                number += 1;
+                lines.push((std::mem::replace(&mut begun, number), std::mem::take(&mut line)));
+            }
+            _ => line.push(c),
+        }
+    }
+    lines.push((begun, line));
+    lines
+}
+
+/// The name in an `install` line may have wildcards.
+fn matches(written: &str, name: &str) -> bool {
+    let written = plain(written);
+    if !written.contains(['*', '?', '[']) {
+        return written == name;
+    }
+    // Braces mean nothing to fnmatch(3).
+    let written = written.replace('{', "[{]").replace('}', "[}]");
+    globset::Glob::new(&written).is_ok_and(|glob| glob.compile_matcher().is_match(name))
 }
 
 /// By the kernel itself; one without /proc/modules has no modules, so nothing is loaded.
@@ -115,6 +150,44 @@ mod tests {
         let loads = "install usb-storage /sbin/modprobe --ignore-install usb-storage\n";
         assert!(denied(&[ours, ("etc/modprobe.d/b.conf", loads)]));
         assert!(!denied(&[ours, ("etc/modprobe.d/00-a.conf", loads)]));
+    }
+
+    /// What `modprobe -c` and `modprobe -n -v` of kmod 30 said.
+    #[test]
+    fn lines_as_kmod_takes_them() {
+        let blacklist = "blacklist usb-storage\n";
+        for (line, denies) in [
+            ("install usb-storage /bin/false # c", true),
+            ("install usb-sto\\\nrage /bin/false", true),
+            ("install usb-st\\orage /bin/false", true),
+            ("install usb-storage \\\n /bin/false", true),
+            ("  install\tusb-storage /bin/false  ", true),
+            ("INSTALL usb-storage /bin/false", false),
+            ("install usb-st* /bin/false", true),
+            ("install usb?storage /bin/false", true),
+            ("install {usb-storage,x} /bin/false", false),
+            ("# c \\\ninstall usb-storage /bin/false", false),
+            ("install usb-storage", false),
+            ("install usb-storage /bin/false\r", true),
+            ("install * /bin/echo all\ninstall usb-storage /bin/false", false),
+            ("install usb-storage /bin/false; /bin/echo", false),
+        ] {
+            let text = format!("{blacklist}{line}\n");
+            assert_eq!(denied(&[("etc/modprobe.d/a.conf", &text)]), denies, "{line}");
+        }
+        let commented = "blacklist usb-storage # c\ninstall usb-storage /bin/true\n";
+        assert!(denied(&[("etc/modprobe.d/a.conf", commented)]));
+        let wild = "blacklist usb-*\ninstall usb-storage /bin/true\n";
+        assert!(!denied(&[("etc/modprobe.d/a.conf", wild)]), "blacklist takes no wildcards");
+    }
+
+    #[test]
+    fn evidence_says_the_line() {
+        let files = [("etc/modprobe.d/a.conf", "# \\\nx\n\nblacklist usb-storage\n")];
+        look_at(&files, |look| {
+            let seen = see(look, &KernelModule { name: "usb-storage".into() });
+            assert_eq!(seen.evidence[0].place.as_deref(), Some("line 4"));
+        });
     }
 
     #[test]

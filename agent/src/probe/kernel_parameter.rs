@@ -14,12 +14,13 @@ const FOLDERS: &[&str] = &["/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sys
 /// A record `runtime, persisted`.
 pub(super) fn see(look: &Look<'_>, with: &KernelParameter) -> Seen {
     let mut shown = Vec::new();
-    let pending = look.pending().is_some_and(|pending| pending.sysctls.contains(&with.name));
+    let same = |name: &String| path_of(name) == path_of(&with.name);
+    let pending = look.pending().is_some_and(|pending| pending.sysctls.iter().any(same));
     let runtime = if pending { Reading::Pending } else { runtime(&with.name, &mut shown) };
     let persisted = match persisted(look, &with.name) {
         Ok(Some(found)) => {
             shown.push(evidence(&found.path, Some(format!("line {}", found.line)), &found.text));
-            typed(&found.value)
+            typed(without_comment(&found.value))
         }
         Ok(None) => Reading::Absent(Missing::Value),
         Err(failed) => failed.reading(),
@@ -32,17 +33,18 @@ pub fn persisted_value(look: &Look<'_>, name: &str) -> Option<String> {
     persisted(look, name).ok().flatten().map(|found| found.value)
 }
 
-/// The path below /proc/sys of a dotted name; slashes and dots change places where a slash comes first
-/// (sysctl(8)).
+/// The path below /proc/sys of a dotted name; slashes and dots change places where a dot comes first
+/// (sysctl(8)). Where several of them stand, systemd-sysctl takes one (tried).
 fn path_of(name: &str) -> Option<String> {
     let swap = |c| match c {
         '.' => '/',
         '/' => '.',
         other => other,
     };
-    let dotted = name.find('.').unwrap_or(usize::MAX) < name.find('/').unwrap_or(usize::MAX);
+    let dotted = name.find(['.', '/']).is_some_and(|first| name[first..].starts_with('.'));
     let path: String = if dotted { name.chars().map(swap).collect() } else { name.to_owned() };
-    (!path.split('/').any(|part| part.is_empty() || part == "." || part == "..")).then_some(path)
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    (!parts.is_empty() && !parts.iter().any(|part| matches!(*part, "." | ".."))).then(|| parts.join("/"))
 }
 
 fn runtime(name: &str, shown: &mut Vec<Evidence>) -> Reading {
@@ -59,12 +61,24 @@ fn runtime(name: &str, shown: &mut Vec<Evidence>) -> Reading {
             typed(text.trim())
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Reading::Absent(Missing::Value),
-        Err(error) => Reading::Error { code: ErrorCode::AccessDenied, detail: format!("{path}: {error}") },
+        Err(error) => {
+            let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+            let code = if denied { ErrorCode::AccessDenied } else { ErrorCode::ProbeFailed };
+            Reading::Error { code, detail: format!("{path}: {error}") }
+        }
     }
 }
 
 fn typed(text: &str) -> Reading {
     Reading::Value(text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Int))
+}
+
+/// systemd-sysctl writes what stands behind a number too; the kernel stops reading at the blank (tried).
+fn without_comment(value: &str) -> &str {
+    match value.split_once(char::is_whitespace) {
+        Some((number, rest)) if rest.trim_start().starts_with('#') && number.parse::<i64>().is_ok() => number,
+        _ => value,
+    }
 }
 
 struct Found {
@@ -105,7 +119,8 @@ fn persisted(look: &Look<'_>, name: &str) -> Result<Option<Found>, Failed> {
     }
     let winner = match lines.iter().position(|(key, _)| *key == wanted) {
         Some(named) => Some(lines.swap_remove(named)),
-        None => lines.pop(),
+        // With wildcards `-key` excludes nothing (tried).
+        None => lines.into_iter().rev().find(|(_, found)| found.is_some()),
     };
     Ok(winner.and_then(|(_, found)| found))
 }
@@ -145,6 +160,10 @@ struct Wildcards<'p> {
 
 impl Wildcards<'_> {
     fn match_path(&mut self, key: &str) -> Result<bool, Failed> {
+        // Only these make it one (tried): `{a,b}` alone is a name.
+        if !key.contains(['*', '?', '[']) {
+            return Ok(false);
+        }
         let literal = key.find(['*', '?', '[', '{', '\\']);
         if !literal.is_some_and(|end| self.path.starts_with(&key[..end])) {
             return Ok(false);
@@ -221,11 +240,69 @@ mod tests {
         });
     }
 
+    /// What net.ipv4.conf.all.send_redirects was after systemd-sysctl 252 had applied one or two files; it
+    /// was 1 before.
+    #[test]
+    fn lines_as_systemd_sysctl_takes_them() {
+        let wild = "net.ipv4.conf.*.send_redirects";
+        for (first, second, after) in [
+            ("net.ipv4.conf.{all,default}.send_redirects=0".to_owned(), "", 1),
+            ("net.ipv4.conf.{all,default}.s*d_redirects=0".into(), "", 0),
+            ("/net/ipv4/conf/all/send_redirects=0".into(), "", 0),
+            ("net/ipv4/conf/all/send_redirects = 0".into(), "", 0),
+            ("net.ipv4/conf.all.send_redirects=0".into(), "", 1),
+            ("net.ipv4.conf.all/send_redirects=0".into(), "", 1),
+            (format!("{NAME} 0"), "", 1),
+            (format!("-{NAME}=0"), "", 0),
+            (format!("- {NAME}=0"), "", 0),
+            (format!("{NAME}=0 # c"), "", 0),
+            ("net..ipv4.conf.all.send_redirects=0".into(), "", 0),
+            ("/proc/sys/net/ipv4/conf/all/send_redirects=0".into(), "", 1),
+            (".net.ipv4.conf.all.send_redirects=0".into(), "", 0),
+            ("net.ipv4.conf.\\all.send_redirects=0".into(), "", 1),
+            ("net.ipv4.conf.[a]ll.send_redirects=0".into(), "", 0),
+            ("net.ipv4.*.send_redirects=0".into(), "", 1),
+            (format!("NET{}=0", &NAME[3..]), "", 1),
+            ("net.ipv4.conf.a?l.send_redirects=0".into(), "", 0),
+            ("net.ipv4.conf.[!d]*.send_redirects=0".into(), "", 0),
+            (format!("{NAME}.=0"), "", 0),
+            (format!("{NAME}=0"), "net.ipv4.conf.*.send_redirects=1", 0),
+            (format!("{wild}=0"), "net.ipv4.conf.all.send_redirects=1", 1),
+            (format!("{wild}=0"), "-net.ipv4.conf.all.send_redirects", 1),
+            (format!("{NAME}=0"), "-net.ipv4.conf.all.send_redirects", 1),
+            (format!("-{NAME}"), "net.ipv4.conf.all.send_redirects=0", 0),
+            (format!("{wild}=0"), "-net.ipv4.conf.a*.send_redirects", 0),
+            (format!("{wild}=0\nnet.ipv4.conf.a*.send_redirects=1"), "net.ipv4.conf.*.send_redirects=0", 1),
+            (format!("{wild}=1\nnet.ipv4.conf.a*.send_redirects=0"), "net.ipv4.conf.*.send_redirects=1", 0),
+            (format!("{NAME}=0\n{NAME}=1"), "net/ipv4/conf/all/send_redirects=0", 0),
+            (format!("-{NAME}=0"), "net.ipv4.*.all.send_redirects=1", 0),
+            (format!("{wild}=0"), "-net.ipv4.conf.*.send_redirects", 1),
+            ("-net.ipv4.conf.a*.send_redirects".into(), "net.ipv4.conf.*.send_redirects=0", 0),
+            (format!("{wild}=1"), "-net.ipv4.conf.a*.send_redirects=0", 0),
+        ] {
+            let files = [("etc/sysctl.d/50.conf", first.as_str()), ("etc/sysctl.d/60.conf", second)];
+            let value =
+                value(&files, NAME).map_or("1".to_owned(), |value| without_comment(&value).to_owned());
+            assert_eq!(value, after.to_string(), "{first} | {second}");
+        }
+    }
+
+    #[test]
+    fn a_link_to_the_null_device_masks_and_hidden_files_do_not_count() {
+        let line = "net.ipv4.conf.all.send_redirects=0\n";
+        look_at(&[("usr/lib/sysctl.d/a.conf", line), ("etc/sysctl.d/.h.conf", line)], |look| {
+            assert!(persisted_value(look, NAME).is_some());
+            std::os::unix::fs::symlink("/dev/null", look.on_disk("etc/sysctl.d/a.conf")).expect("link");
+            assert_eq!(persisted_value(look, NAME), None);
+        });
+    }
+
     #[test]
     fn no_name_leads_out_of_proc_sys() {
-        for name in ["..", "a....b", "../../etc/passwd", "/etc", ""] {
+        for name in ["..", "../../etc/passwd", "/../etc", "a/../../b", "/", ""] {
             assert_eq!(path_of(name), None, "{name:?}");
         }
+        assert_eq!(path_of("/etc").as_deref(), Some("etc"), "below /proc/sys like any other");
         assert_eq!(path_of("net.ipv4.conf.eth0/1.x").as_deref(), Some("net/ipv4/conf/eth0.1/x"));
     }
 }
