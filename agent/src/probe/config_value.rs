@@ -1,12 +1,21 @@
 //! `config_value`: the value that a program takes from its configuration files.
 
-use aright_shared::content::probe::{ConfigValue, Syntax, Wins};
-use aright_shared::posture::{Missing, Reading, Value};
+mod shell;
+mod sudoers;
 
-use super::{Failed, Look, Seen, evidence};
+use std::collections::BTreeMap;
+
+use aright_shared::content::probe::{ConfigValue, Syntax, Wins};
+use aright_shared::posture::{ErrorCode, Missing, Reading, Value};
+
+use self::shell::Assigned;
+use self::sudoers::{Included, included};
+use super::{Failed, Look, Seen, dropins, evidence};
 
 /// Files that sudoers may include, one within the other.
 const MAX_INCLUDES: usize = 64;
+/// Most lines that are shown.
+const MAX_SHOWN: usize = 50;
 
 /// The text of the value; absent (file) where no file is there, absent (value) where none sets the key.
 pub(super) fn see(look: &Look<'_>, with: &ConfigValue) -> Seen {
@@ -14,6 +23,7 @@ pub(super) fn see(look: &Look<'_>, with: &ConfigValue) -> Seen {
         Ok(paths) => paths,
         Err(failed) => return Seen::of(failed.reading()),
     };
+    let paths = if with.syntax == Syntax::Systemd { as_systemd(look, paths) } else { paths };
     let mut reader = Reader { look, with, found: Vec::new(), files: 0 };
     for path in &paths {
         if let Err(failed) = reader.read(path) {
@@ -24,16 +34,46 @@ pub(super) fn see(look: &Look<'_>, with: &ConfigValue) -> Seen {
     if files == 0 {
         return Seen::of(Reading::Absent(Missing::File));
     }
-    let shown =
-        found.iter().map(|one| evidence(&one.path, Some(format!("line {}", one.line)), &one.text)).collect();
     let winner = match with.wins {
         Wins::First => found.first(),
         Wins::Last => found.last(),
     };
-    match winner.and_then(|one| one.value.clone()) {
-        Some(value) => Seen::value(Value::Text(value), shown),
-        None => Seen { reading: Reading::Absent(Missing::Value), evidence: shown },
+    // The line that counts is always shown.
+    let others = found.iter().filter(|one| winner.is_none_or(|winner| !std::ptr::eq(winner, *one)));
+    let shown = others.take(MAX_SHOWN).chain(winner);
+    let shown = shown.map(|one| evidence(&one.path, Some(format!("line {}", one.line)), &one.text)).collect();
+    let reading = match winner.map(|one| &one.value) {
+        Some(Ok(Some(value))) => Reading::Value(Value::Text(value.clone())),
+        Some(Ok(None)) | None => Reading::Absent(Missing::Value),
+        Some(Err(why)) => Reading::Error { code: ErrorCode::Unresolved, detail: (*why).to_owned() },
+    };
+    Seen { reading, evidence: shown }
+}
+
+/// The main file, then drop-ins by name; of files with the same name that in the first of systemd's folders,
+/// a link to /dev/null masks (systemd.unit(5), systemd-system.conf(5)).
+fn as_systemd(look: &Look<'_>, paths: Vec<String>) -> Vec<String> {
+    let rank = |path: &str| {
+        ["/etc/", "/run/", "/usr/local/lib/", "/usr/lib/"]
+            .iter()
+            .position(|base| path.starts_with(base))
+            .unwrap_or(9)
+    };
+    let mut main: Option<String> = None;
+    let mut by_name: BTreeMap<String, String> = BTreeMap::new();
+    for path in paths.into_iter().filter(|path| look.root().meta(path, false).is_ok()) {
+        let Some((folder, name)) = path.rsplit_once('/') else { continue };
+        let known = if folder.ends_with(".d") { by_name.get(name) } else { main.as_ref() };
+        if known.is_some_and(|known| rank(known) <= rank(&path)) {
+            continue;
+        }
+        if folder.ends_with(".d") {
+            by_name.insert(name.to_owned(), path);
+        } else {
+            main = Some(path);
+        }
     }
+    main.into_iter().chain(by_name.into_values()).filter(|path| !dropins::is_mask(look, path)).collect()
 }
 
 struct Reader<'a> {
@@ -47,9 +87,11 @@ struct Found {
     path: String,
     line: usize,
     text: String,
-    /// `None` where the line takes earlier ones back.
-    value: Option<String>,
+    value: Given,
 }
+
+/// `None` where the line takes earlier ones back, an error where only a program could tell the value.
+type Given = Result<Option<String>, &'static str>;
 
 impl Reader<'_> {
     /// A file that is not there sets nothing.
@@ -63,11 +105,13 @@ impl Reader<'_> {
         let mut section = None;
         for (line, text) in lines(&text, self.with.syntax) {
             if self.with.syntax == Syntax::Sudoers {
-                if let Some(included) = included(&text) {
-                    self.include(path, &included)?;
-                    continue;
+                match included(&text) {
+                    Some(included) => self.include(path, &included)?,
+                    None => self.defaults(path, line, &text),
                 }
-            } else if let Some(name) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                continue;
+            }
+            if let Some(name) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
                 section = Some(name.to_owned());
                 continue;
             }
@@ -81,13 +125,21 @@ impl Reader<'_> {
         Ok(())
     }
 
+    fn defaults(&mut self, path: &str, line: usize, text: &str) {
+        for change in sudoers::defaults(text, &self.with.key) {
+            let before = self.found.last().and_then(|one| one.value.clone().ok().flatten());
+            let value = Ok(Some(change.on(before)));
+            self.found.push(Found { path: path.to_owned(), line, text: text.to_owned(), value });
+        }
+    }
+
     fn include(&mut self, from: &str, included: &Included) -> Result<(), Failed> {
         let folder = from.rsplit_once('/').map_or("", |(folder, _)| folder);
         let whole =
             |path: &str| if path.starts_with('/') { path.to_owned() } else { format!("{folder}/{path}") };
         if self.files >= MAX_INCLUDES {
             let detail = format!("more than {MAX_INCLUDES} files include each other");
-            return Err(Failed::Error(aright_shared::posture::ErrorCode::TooLarge, detail));
+            return Err(Failed::Error(ErrorCode::TooLarge, detail));
         }
         match included {
             Included::File(path) => self.read(&whole(path)),
@@ -114,6 +166,11 @@ fn lines(text: &str, syntax: Syntax) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = Vec::new();
     let mut open = false;
     for (n, line) in text.lines().enumerate() {
+        // A backslash behind a comment continues nothing, and systemd has comments among continued lines.
+        if is_comment(if syntax == Syntax::KeyEquals { line } else { line.trim_start() }, syntax) {
+            open &= syntax == Syntax::Systemd;
+            continue;
+        }
         let ends_open = continues && line.ends_with('\\');
         let part = if ends_open { &line[..line.len() - 1] } else { line };
         match lines.last_mut() {
@@ -126,98 +183,49 @@ fn lines(text: &str, syntax: Syntax) -> Vec<(usize, String)> {
         }
         open = ends_open;
     }
-    let comment = |line: &str| match syntax {
-        // `#include` is none there.
-        Syntax::Sudoers => line.starts_with('#') && included(line).is_none(),
-        Syntax::KeySpace | Syntax::KeyEquals => line.starts_with('#'),
-        Syntax::Ini | Syntax::Systemd => line.starts_with(['#', ';']),
-    };
-    lines.retain(|(_, line)| !line.is_empty() && !comment(line));
+    lines.retain(|(_, line)| !line.is_empty());
     lines
 }
 
-enum Included {
-    File(String),
-    Folder(String),
-}
-
-fn included(line: &str) -> Option<Included> {
-    let (word, path) = line.split_once(char::is_whitespace)?;
-    let path = path.trim().trim_matches('"').to_owned();
-    match word {
-        "#include" | "@include" => Some(Included::File(path)),
-        "#includedir" | "@includedir" => Some(Included::Folder(path)),
-        _ => None,
+fn is_comment(line: &str, syntax: Syntax) -> bool {
+    match syntax {
+        // `#include` is none there.
+        Syntax::Sudoers => line.starts_with('#') && included(line).is_none(),
+        Syntax::KeySpace | Syntax::KeyEquals | Syntax::Shell => line.starts_with('#'),
+        Syntax::Ini | Syntax::Systemd => line.starts_with(['#', ';']),
     }
 }
 
 /// What a line says of the key: nothing, that it is unset, or its value.
-fn value(line: &str, with: &ConfigValue) -> Option<Option<String>> {
+fn value(line: &str, with: &ConfigValue) -> Option<Given> {
     match with.syntax {
         Syntax::KeySpace => {
             // As shadow's getdef.c reads it (tried): a key without a value says nothing, `=` is no blank.
             let (key, rest) = line.split_once([' ', '\t'])?;
             let value = rest.trim_start_matches([' ', '\t', '"']);
-            (key == with.key).then(|| Some(value.split('"').next().unwrap_or_default().to_owned()))
+            (key == with.key).then(|| Ok(Some(value.split('"').next().unwrap_or_default().to_owned())))
         }
         Syntax::KeyEquals => {
             // As useradd(8) reads its defaults (tried): no shell, so quotes and blanks are part of the value.
             let (key, value) = line.split_once('=')?;
-            (key == with.key).then(|| Some(value.to_owned()))
+            (key == with.key).then(|| Ok(Some(value.to_owned())))
         }
         Syntax::Ini => {
             let (key, value) = line.split_once('=')?;
-            (key.trim() == with.key).then(|| Some(value.trim().to_owned()))
+            (key.trim() == with.key).then(|| Ok(Some(value.trim().to_owned())))
         }
         Syntax::Systemd => {
             let (key, value) = line.split_once('=')?;
             let value = value.trim();
-            (key.trim() == with.key).then(|| (!value.is_empty()).then(|| value.to_owned()))
+            (key.trim() == with.key).then(|| Ok((!value.is_empty()).then(|| value.to_owned())))
         }
-        Syntax::Sudoers => defaults(line, &with.key),
+        Syntax::Shell => Some(match shell::assigned(line, &with.key)? {
+            Assigned::To(value) => Ok(Some(value)),
+            Assigned::Unknown => Err("the value depends on what a shell would make of it"),
+        }),
+        // Of one line several changes may be made: `Reader::defaults`.
+        Syntax::Sudoers => None,
     }
-}
-
-/// An option of a `Defaults` line that holds for everybody (sudoers(5)).
-fn defaults(line: &str, key: &str) -> Option<Option<String>> {
-    let rest = line.strip_prefix("Defaults")?;
-    if !rest.starts_with(char::is_whitespace) {
-        // Defaults:USER, @HOST, !COMMAND, >RUNAS hold for some only.
-        return None;
-    }
-    let mut value = None;
-    for option in split_unquoted(rest, ',') {
-        let option = option.trim();
-        let (name, given) = match option.split_once('=') {
-            Some((name, given)) => (name.trim().trim_end_matches(['+', '-']), Some(given.trim())),
-            None => (option, None),
-        };
-        match name.strip_prefix('!') {
-            Some(name) if name.trim() == key => value = Some(Some("false".to_owned())),
-            None if name == key => value = Some(Some(given.map_or_else(|| "true".to_owned(), unquoted))),
-            _ => {}
-        }
-    }
-    value
-}
-
-/// Parts between separators that stand outside of double quotes.
-fn split_unquoted(text: &str, separator: char) -> Vec<&str> {
-    let mut quoted = false;
-    let is_separator = |c: char| {
-        quoted ^= c == '"';
-        c == separator && !quoted
-    };
-    text.split(is_separator).collect()
-}
-
-fn unquoted(text: &str) -> String {
-    for quote in ['"', '\''] {
-        if let Some(inner) = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {
-            return inner.to_owned();
-        }
-    }
-    text.to_owned()
 }
 
 #[cfg(test)]
@@ -291,6 +299,54 @@ mod tests {
     fn an_empty_value_resets_in_systemd_files() {
         assert_eq!(value_in(Syntax::Systemd, "A", &[("etc/x", "[S]\nA=1\nA=\n")]), "absent");
         assert_eq!(value_in(Syntax::Systemd, "A", &[("etc/x", "[S]\nA=1 \\\n 2\n;A=3\n")]), "1 2");
+        assert_eq!(value_in(Syntax::Systemd, "A", &[("etc/x", "# c \\\nA=1 \\\n# c\n 2\n")]), "1 2");
+    }
+
+    #[test]
+    fn drop_ins_follow_and_replace_each_other_as_systemd_has_it() {
+        let file = |value: &str| format!("[Journal]\nStorage={value}\n");
+        let texts = ["main", "vendor", "usr-10", "usr-90", "etc-10", "masked"].map(file);
+        let files = [
+            ("etc/systemd/journald.conf", texts[0].as_str()),
+            ("usr/lib/systemd/journald.conf", &texts[1]),
+            ("usr/lib/systemd/journald.conf.d/10-a.conf", &texts[2]),
+            ("usr/lib/systemd/journald.conf.d/95-m.conf", &texts[5]),
+            ("etc/systemd/journald.conf.d/10-a.conf", &texts[4]),
+            ("usr/lib/systemd/journald.conf.d/90-b.conf", &texts[3]),
+        ];
+        let with = ConfigValue {
+            files: ["usr/lib", "etc"]
+                .iter()
+                .flat_map(|base| {
+                    ["journald.conf", "journald.conf.d/*.conf"].map(|end| format!("/{base}/systemd/{end}"))
+                })
+                .collect(),
+            syntax: Syntax::Systemd,
+            section: Some("Journal".into()),
+            key: "Storage".into(),
+            wins: Wins::Last,
+        };
+        look_at(&files, |look| {
+            std::os::unix::fs::symlink("/dev/null", look.on_disk("etc/systemd/journald.conf.d/95-m.conf"))
+                .expect("link");
+            let seen = see(look, &with);
+            assert_eq!(seen.reading.to_string(), "usr-90");
+            let read: Vec<&str> = seen.evidence.iter().map(|one| one.source.as_str()).collect();
+            assert_eq!(
+                read,
+                [
+                    "/etc/systemd/journald.conf",
+                    "/etc/systemd/journald.conf.d/10-a.conf",
+                    "/usr/lib/systemd/journald.conf.d/90-b.conf"
+                ]
+            );
+        });
+    }
+
+    #[test]
+    fn a_value_that_a_shell_would_make_is_unresolved() {
+        assert_eq!(value_in(Syntax::Shell, "A", &[("etc/default/grub", "A=1\nexport A='2 3'\n")]), "2 3");
+        assert!(value_in(Syntax::Shell, "A", &[("etc/default/grub", "A=1\nA=$B\n")]).contains("unresolved"));
     }
 
     #[test]
@@ -303,6 +359,10 @@ mod tests {
         assert_eq!(value_in(Syntax::Sudoers, "use_pty", &left_out), "true");
         let log = "Defaults logfile=\"/var/log/a,b\"\n#include /etc/none\n";
         assert_eq!(value_in(Syntax::Sudoers, "logfile", &[("etc/sudoers", log)]), "/var/log/a,b");
+        let keep = "Defaults env_keep=\"A B\"\nDefaults env_keep+=C, env_keep-=A # c\n";
+        assert_eq!(value_in(Syntax::Sudoers, "env_keep", &[("etc/sudoers", keep)]), "B C");
+        let behind = "# c \\\nDefaults use_pty\n";
+        assert_eq!(value_in(Syntax::Sudoers, "use_pty", &[("etc/sudoers", behind)]), "true");
         let endless = [("etc/sudoers", "@include /etc/sudoers\nDefaults use_pty\n")];
         assert!(value_in(Syntax::Sudoers, "use_pty", &endless).contains("too_large"));
     }

@@ -60,9 +60,12 @@ pub enum Syntax {
     KeySpace,
     /// `KEY=value` from the first column, taken as it stands: /etc/default/useradd.
     KeyEquals,
+    /// `KEY=value` as a shell takes it, with quotes and `export`: files that are sourced.
+    Shell,
     /// `[section]` and `key = value`.
     Ini,
-    /// As systemd.syntax(7): an empty value resets.
+    /// As systemd.syntax(7): an empty value resets. Of the files those in a folder `….d` are drop-ins, which
+    /// replace and follow each other as systemd has it, in whatever order they are named.
     Systemd,
     /// `Defaults` of sudoers(5): the key is the option's name.
     Sudoers,
