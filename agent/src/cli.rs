@@ -16,7 +16,7 @@ use crate::{daemon, local, paths};
 #[command(
     name = "aright-agent",
     version,
-    after_help = "Exit codes: 0 done · 1 failed, the reason is on stderr · 2 wrong usage · 3 evaluate: a control fails"
+    after_help = "Exit codes: 0 done · 1 failed, the reason is on stderr · 2 wrong usage · 3 evaluate: a control does not pass"
 )]
 pub struct Cli {
     /// Settings.

@@ -19,7 +19,7 @@ use aright_shared::task::ClockReading;
 use aright_shared::time::Millis;
 use aright_shared::trust::TrustDocument;
 use aright_shared::wire::Running;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tracing::info;
 
 use crate::clock::ClockFilter;
@@ -41,7 +41,6 @@ pub(crate) struct Agent {
     pub library: &'static Library,
     pub floor: Floor,
     pub host: HostThread,
-    pub wake: Notify,
     link: Mutex<Link>,
     clock: Mutex<ClockFilter>,
     trust: Mutex<TrustDocument>,
@@ -112,7 +111,6 @@ impl Agent {
             link: Mutex::new(link),
             floor,
             host,
-            wake: Notify::new(),
             clock: Mutex::new(ClockFilter::new(Instant::now())),
             trust: Mutex::new(trust),
             reported: Mutex::new(BTreeMap::new()),
@@ -187,7 +185,7 @@ impl Agent {
     }
 }
 
-fn open_link(identity: &Identity, floor: &Floor, state: &StateDir) -> anyhow::Result<Link> {
+pub(crate) fn open_link(identity: &Identity, floor: &Floor, state: &StateDir) -> anyhow::Result<Link> {
     let url = identity.controllers.first().context("identity.json names no controller; next: enrol again")?;
     Link::new(url, identity.ca_fingerprint, floor, Some(state.tls_identity()?))
 }

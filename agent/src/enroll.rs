@@ -58,7 +58,7 @@ pub async fn enroll(config: &Config, invitation: Invitation) -> anyhow::Result<A
         };
         let identity = Identity {
             asset: reply.asset.clone(),
-            controllers: invitation.controllers.clone(),
+            controllers: answered_first(url, &invitation.controllers),
             ca_fingerprint: invitation.ca_fingerprint,
             trust_fingerprint: invitation.trust_fingerprint,
             task_key: reply.task_key,
@@ -68,4 +68,12 @@ pub async fn enroll(config: &Config, invitation: Invitation) -> anyhow::Result<A
         return Ok(reply.asset);
     }
     bail!("no controller was reached: {}", refused.join("; "))
+}
+
+/// The one that answered, then the others in their order.
+fn answered_first(url: &str, all: &[String]) -> Vec<String> {
+    std::iter::once(url)
+        .chain(all.iter().map(String::as_str).filter(|other| *other != url))
+        .map(str::to_owned)
+        .collect()
 }

@@ -130,10 +130,8 @@ impl StateDir {
     /// # Errors
     /// The disk refused.
     pub fn keep_certificate(&self, pem: &str) -> anyhow::Result<()> {
-        ensure!(
-            CertificateDer::pem_slice_iter(pem.as_bytes()).all(|cert| cert.is_ok()),
-            "certificate: not PEM"
-        );
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>()?;
+        ensure!(!chain.is_empty(), "the controller sent no certificate");
         Ok(durable::write(&self.file("certificate.pem"), pem.as_bytes())?)
     }
 

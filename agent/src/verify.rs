@@ -8,10 +8,15 @@ use aright_shared::id::AssetId;
 use aright_shared::library::Library;
 use aright_shared::outcome::Refusal;
 use aright_shared::task::{Delivery, TaskKind, TaskOrder};
-use aright_shared::time::Millis;
+use aright_shared::time::{DAY, Millis, SECOND};
 use aright_shared::trust::TrustDocument;
 
 use crate::config::{Config, Mode};
+
+/// Most that an order may ask for, whoever signed it.
+const MAX_VALIDITY_MS: i64 = DAY;
+const MAX_CONFIRM_S: u32 = 3600;
+const MAX_CLOCK_LIMIT_MS: i64 = 300 * SECOND;
 
 /// Why an order is refused: one reason, and a sentence with the value, the limit and the next step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,11 +97,11 @@ impl Verifier<'_> {
         Ok(Signed { order, delivery })
     }
 
-    /// All that does not depend on the clock. `seen` says whether a nonce was used before.
+    /// All that does not depend on the clock.
     ///
     /// # Errors
-    /// The first reason found, in the order of DESIGN.md section 2.
-    pub fn approved(&self, signed: Signed<'_>, seen: impl Fn(&str) -> bool) -> Result<Verified, Refused> {
+    /// The first reason found.
+    pub fn approved(&self, signed: Signed<'_>) -> Result<Verified, Refused> {
         let Signed { order, delivery } = signed;
         let bytes = delivery.script.as_bytes();
         let digest = Digest::of(bytes);
@@ -112,9 +117,6 @@ impl Verifier<'_> {
         })?;
         check_params(&order, &script)?;
         self.check_validity(&order)?;
-        if seen(&order.nonce) {
-            return refuse(Refusal::Replayed, format!("nonce {:?} was used before", clip(&order.nonce)));
-        }
         if order.asset != *self.asset {
             return refuse(
                 Refusal::WrongAsset,
@@ -162,17 +164,21 @@ impl Verifier<'_> {
                 format!("the approval ended at {}; next: approve the script again", approval.not_after),
             );
         }
-        if !self.config.allow_online_approvers && self.only_online_approvers() {
+        if !self.config.allow_online_approvers && self.offline_only().approval(envelope).is_err() {
             return refuse(
                 Refusal::Denied,
-                "the approver's key stays with the controller, which agent.toml does not accept (allow_online_approvers)",
+                "too few approvers signed whose keys lie apart from the controller, and agent.toml accepts no others \
+                 (allow_online_approvers)",
             );
         }
         Ok(Source::Approved { approver: approval.approver })
     }
 
-    fn only_online_approvers(&self) -> bool {
-        self.trust.approvers.iter().all(|approver| approver.online)
+    /// The document without the keys that stay with the controller.
+    fn offline_only(&self) -> TrustDocument {
+        let mut document = self.trust.clone();
+        document.approvers.retain(|approver| !approver.online);
+        document
     }
 
     fn check_validity(&self, order: &TaskOrder) -> Result<(), Refused> {
@@ -182,6 +188,23 @@ impl Verifier<'_> {
                 format!(
                     "the order is valid from {} to {}, the controller's time is {}",
                     order.not_before, order.not_after, self.now
+                ),
+            );
+        }
+        // Limits that the controller cannot lift: an order that held for ever would be one to replay.
+        if order.not_after.since(order.not_before) > MAX_VALIDITY_MS
+            || order.confirm_s > MAX_CONFIRM_S
+            || order.clock_limit_ms > MAX_CLOCK_LIMIT_MS
+        {
+            return refuse(
+                Refusal::Unsupported,
+                format!(
+                    "the order wants to be valid for {} s, {} s to prove contact and a clock limit of {} ms; this agent \
+                     grants {} s, {MAX_CONFIRM_S} s and {MAX_CLOCK_LIMIT_MS} ms",
+                    order.not_after.since(order.not_before) / SECOND,
+                    order.confirm_s,
+                    order.clock_limit_ms,
+                    MAX_VALIDITY_MS / SECOND
                 ),
             );
         }

@@ -208,7 +208,7 @@ async fn verify(agent: &Agent, workshop: &Workshop, journal: &Journal) -> Result
     let signed = verifier(agent.controller_now()).signed(&delivery)?;
     check_clock(agent, signed.order.clock_limit_ms).await?;
     let now = agent.controller_now();
-    let verified = verifier(now).approved(signed, |_| false)?;
+    let verified = verifier(now).approved(signed)?;
     let order = verified.order();
     let claim = lock(&workshop.nonces).claim(&order.nonce, &order.task, order.not_after, now);
     match claim {

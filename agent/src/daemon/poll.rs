@@ -39,11 +39,7 @@ pub async fn run(agent: Arc<Agent>, orders: mpsc::Sender<Work>) -> anyhow::Resul
             disabled: agent.disabled(),
             agent_version: AGENT_VERSION.into(),
         };
-        let result = tokio::select! {
-            result = check_in_once(&agent, &check_in) => result,
-            // Something to say that cannot wait, such as a first report: the held one is given up.
-            () = agent.wake.notified() => continue,
-        };
+        let result = check_in_once(&agent, &check_in).await;
         match result {
             Ok(brought) => {
                 backoff.reset();

@@ -170,15 +170,21 @@ async fn send_results(agent: &Arc<Agent>, workshop: &Workshop) -> anyhow::Result
             }
             Err(error) => {
                 warn!(task.id = %report.task, "result waits: {error}");
-                return Ok(());
+                // One that the controller cannot take now holds up no other; one that was not reached does.
+                if error.problem().is_none() {
+                    return Ok(());
+                }
             }
         }
     }
     Ok(())
 }
 
+/// Only the controller's own words count: a proxy's page for 404 is no reason to drop a result.
 fn is_unwanted(error: &ClientError) -> bool {
-    error.problem().is_some_and(|problem| matches!(problem.status, 400 | 404 | 409 | 410 | 413 | 422))
+    error.problem().is_some_and(|problem| {
+        problem.kind != "about:blank" && matches!(problem.status, 400 | 404 | 409 | 410 | 422)
+    })
 }
 
 /// A refusal that has no journal: a replay must not touch the one of its namesake.

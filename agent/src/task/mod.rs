@@ -63,7 +63,7 @@ pub enum TaskError {
     Spool(#[from] SpoolError),
 }
 
-/// The order of DESIGN.md section 4. Each line needs what the one before it yields; only a judged change
+/// The whole order. Each line needs what the one before it yields; only a judged change
 /// set can be committed.
 fn in_order(run: &mut Run<'_>) -> Result<(), Stop> {
     run.may_run_here()?; //                                  else refused: unsupported, denied, guard

@@ -64,6 +64,12 @@ fn check(report: &TaskReport) -> Result<(), Refused> {
         )
         .remedy("send both or neither"));
     }
+    // No script may ask for a reboot yet: a task that waited for one would hold up its host for ever.
+    if !report.outcome.is_final() {
+        return Err(
+            Refused::invalid("outcome", report.outcome, "not an end").remedy("send it when it has ended")
+        );
+    }
     if matches!(report.outcome, Outcome::Undelivered) {
         return Err(Refused::invalid("outcome", report.outcome, "only the controller says so")
             .remedy("send what became of the task on the host"));

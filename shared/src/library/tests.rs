@@ -21,6 +21,17 @@ fn the_built_in_content_is_whole() {
     assert!(policy.assign.is_none(), "it holds for all assets of its technologies");
 }
 
+#[test]
+fn the_examples_for_authors_are_valid() {
+    let page = include_str!("../../../docs/content.md");
+    let examples: Vec<&str> =
+        page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        parse("docs/content.md", example).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
 /// Script, values that must be admitted, and values no stronger than stock or dangerous that must not.
 const PATTERNS: &[(&str, &[&str], &[&str])] = &[
     (
