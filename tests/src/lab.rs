@@ -21,6 +21,9 @@ use crate::process::children;
 use crate::wait::until;
 use crate::{cgroup, debian, network};
 
+/// By this the agent's program knows that it is to be a launcher.
+const LAUNCHER: &str = "__launch";
+
 /// A handle; the lab ends with its last one.
 #[derive(Clone)]
 pub struct Lab(Arc<Inner>);
@@ -66,6 +69,26 @@ impl Lab {
     #[must_use]
     pub fn network(&self, program: &str) -> Command {
         enter(self.0.init, &["-n"], program)
+    }
+
+    /// What lives of any stage in the lab's chambers: command lines of launchers, and of every process in a
+    /// PID namespace below the lab's, as the lab's own `/proc` lists them.
+    ///
+    /// # Errors
+    /// There is no such list.
+    pub fn caged(&self) -> anyhow::Result<Vec<String>> {
+        let mut caged = Vec::new();
+        for entry in fs::read_dir(self.path("/proc"))?.flatten() {
+            // What has ended since it was listed is not there.
+            let Ok(status) = fs::read_to_string(entry.path().join("status")) else { continue };
+            let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            if numbers.split_whitespace().count() > 1 || line.contains(LAUNCHER) {
+                caged.push(line);
+            }
+        }
+        Ok(caged)
     }
 
     /// The number of the next host.

@@ -41,6 +41,22 @@ impl Listing {
         Ok(listing)
     }
 
+    /// A whole root folder, but for what has no files of its own (`/proc`, `/sys`, `/dev`, `/run`) and for `except`.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn of_root(root: &Path, except: &Path) -> anyhow::Result<Self> {
+        let mut folders = Vec::new();
+        for entry in fs::read_dir(root)? {
+            let entry = entry?;
+            let own = ["proc", "sys", "dev", "run"].iter().all(|name| entry.file_name() != *name);
+            folders.extend(own.then(|| entry.path()));
+        }
+        let mut listing = Self::of(&folders.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+        listing.0.retain(|path, _| !path.starts_with(except));
+        Ok(listing)
+    }
+
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()

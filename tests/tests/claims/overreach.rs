@@ -15,35 +15,39 @@ const CONTROL: &str = "login-defs-pass-max-days";
 #[test]
 fn what_was_not_declared_does_not_reach_the_host() -> anyhow::Result<()> {
     needs!(skip::HOSTS);
-    let (detail, changed) = run(
+    let (detail, things, changed) = run(
         "greedy",
         "  sed -i 's/^PASS_MAX_DAYS.*/PASS_MAX_DAYS 30/' /etc/login.defs\n  echo intruder >>/etc/motd\n  \
+         chmod 0666 /etc/crontab\n  rm /etc/issue\n  ln -s /etc/shadow /home/ops/shadow\n  \
          echo x >/usr/local/bin/x\n",
     )?;
     let report = detail.report.context("no report")?;
     ensure!((report.outcome, report.change) == (Outcome::Overreach, HostChange::None), "{report:#?}");
     let named: Vec<_> = report.overreach.iter().map(|over| over.path.as_str()).collect();
-    ensure!(named == ["/etc/motd", "/usr/local/bin/x"], "{named:?}");
+    let undeclared = ["/etc/crontab", "/etc/issue", "/etc/motd", "/home/ops/shadow", "/usr/local/bin/x"];
+    ensure!(named == undeclared, "{named:?}");
     ensure!(changed.is_empty(), "{changed:?}");
-    println!("figure: overreach names {}; 0 files of the root changed", named.join(" and "));
+    println!("figure: overreach names {}; 0 of {things} things in the root changed", named.join(", "));
     Ok(())
 }
 
 #[test]
 fn exit_0_without_a_fix_is_not_a_fix() -> anyhow::Result<()> {
     needs!(skip::HOSTS);
-    let (detail, changed) =
+    let (detail, things, changed) =
         run("lazy", "  sed -i 's/^PASS_MAX_DAYS.*/PASS_MAX_DAYS 5000/' /etc/login.defs\n")?;
     let report = detail.report.context("no report")?;
     ensure!((report.outcome, report.change) == (Outcome::RanNotFixed, HostChange::None), "{report:#?}");
     ensure!(changed.is_empty(), "{changed:?}");
-    println!("figure: exit 0 with PASS_MAX_DAYS 5000 ends ran_not_fixed; 0 files of the root changed");
+    println!(
+        "figure: exit 0 with PASS_MAX_DAYS 5000 ends ran_not_fixed; 0 of {things} things in the root changed"
+    );
     Ok(())
 }
 
-/// Runs one approved script of the user's own for a failed control; what is known of the task, and what
-/// changed on the host.
-fn run(name: &str, body: &str) -> anyhow::Result<(TaskDetail, Vec<String>)> {
+/// Runs one approved script of the user's own for a failed control; what is known of the task, how many things
+/// the host has, and what of them changed.
+fn run(name: &str, body: &str) -> anyhow::Result<(TaskDetail, usize, Vec<String>)> {
     let lab = Lab::new()?;
     let controller = Controller::start(&lab)?;
     let cli = Cli::log_in(&controller)?;
@@ -54,9 +58,8 @@ fn run(name: &str, body: &str) -> anyhow::Result<(TaskDetail, Vec<String>)> {
     agent.start()?;
     let asset: Asset =
         until("a report", PATIENCE, || Ok(cli.assets()?.into_iter().find(|asset| asset.postures.fail > 0)))?;
-    let folders = ["/etc", "/usr", "/var/log", "/root", "/home", "/opt"].map(|folder| chamber.path(folder));
-    let folders: Vec<_> = folders.iter().map(std::path::PathBuf::as_path).collect();
-    let before = Listing::of(&folders)?;
+    let listing = || Listing::of_root(&chamber.root(), &agent.state());
+    let before = listing()?;
 
     let job = cli.create_job(&NewJob {
         name: name.into(),
@@ -68,7 +71,7 @@ fn run(name: &str, body: &str) -> anyhow::Result<(TaskDetail, Vec<String>)> {
     })?;
     let tasks = cli.watch(&job)?;
     let [task] = tasks.as_slice() else { anyhow::bail!("{tasks:#?}") };
-    Ok((cli.task(&task.id)?, before.diff(&Listing::of(&folders)?)))
+    Ok((cli.task(&task.id)?, before.len(), before.diff(&listing()?)))
 }
 
 fn script(name: &str, body: &str) -> String {
