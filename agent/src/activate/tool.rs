@@ -41,6 +41,14 @@ pub fn find(name: &str) -> Option<PathBuf> {
 /// # Errors
 /// It is not there, does not end in time (then its process group is ended), or ends with anything but 0.
 pub fn run(tool: &Path, arguments: &[&str], limit: Duration) -> Result<String, ToolError> {
+    ask(tool, arguments, limit, SAID)
+}
+
+/// As [`run`], of a tool that may say more: so many bytes are kept.
+///
+/// # Errors
+/// As [`run`].
+pub fn ask(tool: &Path, arguments: &[&str], limit: Duration, most: u64) -> Result<String, ToolError> {
     let name = || {
         std::iter::once(shown(tool))
             .chain(arguments.iter().map(|a| (*a).to_owned()))
@@ -62,7 +70,7 @@ pub fn run(tool: &Path, arguments: &[&str], limit: Duration) -> Result<String, T
         .process_group(0)
         .spawn();
     let mut child = spawned.map_err(|source| ToolError::Start { tool: name(), source })?;
-    let (out, err) = (listen(child.stdout.take()), listen(child.stderr.take()));
+    let (out, err) = (listen(child.stdout.take(), most), listen(child.stderr.take(), SAID));
     let Some(status) = wait(&mut child, limit).map_err(|source| ToolError::Start { tool: name(), source })?
     else {
         return Err(ToolError::Timeout { tool: name(), limit });
@@ -97,12 +105,12 @@ fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<std::proce
 }
 
 /// Reads a stream on a thread of its own: a tool that fills one pipe must not wait for us.
-fn listen(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
+fn listen(stream: Option<impl Read + Send + 'static>, most: u64) -> mpsc::Receiver<Vec<u8>> {
     let (send, receive) = mpsc::channel();
     if let Some(mut stream) = stream {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            let _ = stream.by_ref().take(SAID).read_to_end(&mut bytes);
+            let _ = stream.by_ref().take(most).read_to_end(&mut bytes);
             let _ = send.send(bytes);
             let _ = std::io::copy(&mut stream, &mut std::io::sink());
         });

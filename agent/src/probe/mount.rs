@@ -17,13 +17,13 @@ pub(super) fn see(look: &Look<'_>, with: &Mount) -> Seen {
         Err(Failed::Absent) => None,
         Err(failed) => return Seen::of(failed.reading()),
     };
-    if let Some((_, line)) = &fstab {
-        shown.push(evidence(FSTAB, Some(point.to_owned()), line));
+    if let Some(entry) = &fstab {
+        shown.push(evidence(FSTAB, Some(format!("line {}", entry.number)), &entry.line));
     }
     let pending = look.pending().is_some_and(|pending| pending.mounts.contains(point));
-    let now = match std::fs::read_to_string(NOW) {
-        Ok(text) => mounted(&text, point),
-        Err(error) => return Seen::error(ErrorCode::AccessDenied, format!("{NOW}: {error}")),
+    let now = match now(look) {
+        Ok(text) => text.and_then(|text| mounted(&text, point)),
+        Err(error) => return Seen::error(ErrorCode::ProbeFailed, format!("{NOW}: {error}")),
     };
     if now.is_none() && fstab.is_none() && !pending {
         return Seen::of(Reading::Absent(Missing::Value));
@@ -34,7 +34,7 @@ pub(super) fn see(look: &Look<'_>, with: &Mount) -> Seen {
         None => Reading::Absent(Missing::Value),
     };
     if let Some(now) = &now {
-        shown.push(evidence(NOW, Some(point.to_owned()), &now.line));
+        shown.push(evidence(NOW, Some(format!("line {}", now.number)), &now.line));
     }
     let text = |part: fn(&Now) -> &str| now.as_ref().map(|now| Value::Text(part(now).to_owned()));
     let fields = [
@@ -43,13 +43,23 @@ pub(super) fn see(look: &Look<'_>, with: &Mount) -> Seen {
         ("options", known(now.as_ref().map(|now| list(&now.options)))),
         (
             "fstab",
-            fstab.map_or(Reading::Absent(Missing::Value), |(options, _)| Reading::Value(list(&options))),
+            fstab.map_or(Reading::Absent(Missing::Value), |entry| Reading::Value(list(&entry.options))),
         ),
     ];
     Seen::value(record(fields), shown)
 }
 
+/// What is mounted says nothing of a prepared tree. A mount point need not be UTF-8: one that is not must
+/// not hide the others.
+fn now(look: &Look<'_>) -> std::io::Result<Option<String>> {
+    if !look.is_of_this_host() {
+        return Ok(None);
+    }
+    std::fs::read(NOW).map(|bytes| Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
 struct Now {
+    number: usize,
     device: String,
     kind: String,
     /// Of the mount, then of the file system.
@@ -59,7 +69,8 @@ struct Now {
 
 /// The topmost mount at a point: the last one listed.
 fn mounted(text: &str, point: &str) -> Option<Now> {
-    text.lines().rev().find_map(|line| {
+    let lines: Vec<&str> = text.lines().collect();
+    lines.iter().enumerate().rev().find_map(|(n, line)| {
         let (mount, system) = line.split_once(" - ")?;
         let mount: Vec<&str> = mount.split(' ').collect();
         let system: Vec<&str> = system.split(' ').collect();
@@ -67,23 +78,43 @@ fn mounted(text: &str, point: &str) -> Option<Now> {
             return None;
         };
         (unescaped(at) == point).then(|| Now {
+            number: n + 1,
             device: unescaped(device),
             kind: (*kind).to_owned(),
-            options: options(&format!("{own},{more}")),
-            line: line.to_owned(),
+            options: both(own, more),
+            line: (*line).to_owned(),
         })
     })
 }
 
-/// Options and line of the last entry for a point.
-fn listed(text: &str, point: &str) -> Option<(Vec<String>, String)> {
-    text.lines().rev().find_map(|line| {
+/// Options of a mount and of its file system; read-only is what either of them says.
+fn both(own: &str, system: &str) -> Vec<String> {
+    let mut both = options(&format!("{own},{system}"));
+    if both.iter().any(|option| option == "ro") {
+        both.retain(|option| option != "rw");
+    }
+    both
+}
+
+struct Entry {
+    number: usize,
+    options: Vec<String>,
+    line: String,
+}
+
+/// The first entry for a point: mount(8) and systemd-fstab-generator take that one (tried).
+fn listed(text: &str, point: &str) -> Option<Entry> {
+    text.lines().enumerate().find_map(|(n, line)| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [device, at, _kind, rest @ ..] = words.as_slice() else { return None };
         let at = unescaped(at);
         let at = if at == "/" { "/" } else { at.trim_end_matches('/') };
         let given = rest.first().copied().unwrap_or("defaults");
-        (!device.starts_with('#') && at == point).then(|| (options(given), line.to_owned()))
+        (!device.starts_with('#') && at == point).then(|| Entry {
+            number: n + 1,
+            options: options(given),
+            line: line.to_owned(),
+        })
     })
 }
 
@@ -142,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_topmost_mount_counts() {
-        let over = ("over it".into(), "tmpfs".into(), "ro,noexec,rw".into());
+        let over = ("over it".into(), "tmpfs".into(), "ro,noexec".into());
         assert_eq!(now("/dev/shm"), Some(over));
         let root = ("/dev/vda".into(), "ext4".into(), "rw,relatime,errors=remount-ro".into());
         assert_eq!(now("/"), Some(root));
@@ -153,11 +184,21 @@ mod tests {
 
     #[test]
     fn fstab_is_read_as_mount_reads_it() {
-        let fstab = "#/dev/x /tmp ext4 a\ntmpfs\t/tmp/  tmpfs nodev,nosuid,nodev 0 0\n/dev/y /srv ext4\n";
-        let options = |point| listed(fstab, point).map(|(options, _)| options.join(","));
+        let fstab = "#/dev/x /tmp ext4 a\ntmpfs\t/tmp/  tmpfs nodev,nosuid,nodev 0 0\n/dev/y /srv ext4\n/dev/z /tmp ext4 ro\n";
+        let options = |point| listed(fstab, point).map(|entry| entry.options.join(","));
         assert_eq!(options("/tmp").as_deref(), Some("nodev,nosuid"));
         assert_eq!(options("/srv").as_deref(), Some("defaults"));
         assert_eq!(options("/home"), None);
+    }
+
+    #[test]
+    fn what_is_mounted_here_says_nothing_of_a_prepared_tree() {
+        let with = Mount { point: "/proc".into() };
+        look_at(&[], |look| assert_eq!(see(look, &with).reading, Reading::Absent(Missing::Value)));
+        let (root, view) = (crate::root::Root::live().expect("opens"), View::Live);
+        let seen = see(&Look::new(&root, &view), &with);
+        assert!(seen.reading.to_string().contains("type proc"), "{}", seen.reading);
+        assert!(seen.evidence[0].place.as_deref().is_some_and(|place| place.starts_with("line ")));
     }
 
     #[test]

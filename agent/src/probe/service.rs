@@ -13,11 +13,15 @@ use crate::activate::tool;
 
 /// In order of precedence (systemd.unit(5)); /lib is /usr/lib where the two are one.
 const FOLDERS: &[&str] = &[
+    "/run/systemd/transient",
+    "/run/systemd/generator.early",
     "/etc/systemd/system",
     "/run/systemd/system",
+    "/run/systemd/generator",
     "/usr/local/lib/systemd/system",
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
+    "/run/systemd/generator.late",
 ];
 /// Where links enable units: for good, and until the next boot.
 const ENABLING: &[(&str, &str)] =
@@ -25,8 +29,8 @@ const ENABLING: &[(&str, &str)] =
 /// What sd_booted(3) asks.
 const BOOTED: &str = "/run/systemd/system";
 const LIMIT: Duration = Duration::from_secs(10);
-/// Above this what the manager said was cut.
-const MOST_SAID: usize = 60 * 1024;
+/// Most that the manager may say, in bytes: some ten thousand units.
+const MOST_SAID: u64 = 4 * 1024 * 1024;
 
 /// A record `installed, enabled, active`; a name without a type is that of a service.
 pub(super) fn see(look: &Look<'_>, with: &Service) -> Seen {
@@ -94,6 +98,12 @@ fn state(look: &Look<'_>, unit: &str, path: &str) -> Result<&'static str, Failed
     if text.is_empty() {
         return Ok("masked");
     }
+    if path.starts_with("/run/systemd/generator") {
+        return Ok("generated");
+    }
+    if path.starts_with("/run/systemd/transient/") {
+        return Ok("transient");
+    }
     for (folder, word) in ENABLING {
         if wanted_in(look, folder, unit)? {
             return Ok(word);
@@ -151,8 +161,10 @@ impl Units {
         }
         let Some(systemctl) = tool::find("systemctl") else { return Self::NoManager };
         let arguments = ["--no-pager", "show", "--property=Names,ActiveState", "--", "*"];
-        match tool::run(&systemctl, &arguments, LIMIT) {
-            Ok(said) if said.len() > MOST_SAID => Self::Failed("the manager lists too many units".into()),
+        match tool::ask(&systemctl, &arguments, LIMIT, MOST_SAID) {
+            Ok(said) if said.len() as u64 >= MOST_SAID => {
+                Self::Failed("the manager lists too many units".into())
+            }
             Ok(said) => Self::Known(states(&said)),
             Err(error) => Self::Failed(error.to_string()),
         }
@@ -232,6 +244,20 @@ mod tests {
         assert_eq!(enabled("getty@tty2.service", INSTALL, &getty), "true disabled");
         assert_eq!(enabled("getty@.service", INSTALL, &getty), "true enabled");
         assert_eq!(enabled("sshd", INSTALL, &[("etc/systemd/system/sshd.service", to)]), "true alias");
+    }
+
+    /// A service of /etc/init.d is one of the manager's through a generator.
+    #[test]
+    fn units_that_no_package_brings_are_installed_too() {
+        let of = |folder: &str| {
+            let mut state = String::new();
+            look_at(&[(&format!("run/systemd/{folder}/old.service"), "[Service]\n")], |look| {
+                state = see(look, &Service { name: "old".into() }).reading.to_string();
+            });
+            state
+        };
+        assert!(of("generator.late").contains("enabled generated, installed true"));
+        assert!(of("transient").contains("enabled transient, installed true"));
     }
 
     #[test]
