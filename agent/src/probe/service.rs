@@ -24,8 +24,13 @@ const FOLDERS: &[&str] = &[
     "/run/systemd/generator.late",
 ];
 /// Where links enable units: for good, and until the next boot.
-const ENABLING: &[(&str, &str)] =
-    &[("/etc/systemd/system", "enabled"), ("/run/systemd/system", "enabled-runtime")];
+const ENABLING: &[(&str, &str)] = &[
+    ("/etc/systemd/system", "enabled"),
+    ("/run/systemd/system", "enabled-runtime"),
+    ("/run/systemd/generator.early", "enabled-runtime"),
+    ("/run/systemd/generator", "enabled-runtime"),
+    ("/run/systemd/generator.late", "enabled-runtime"),
+];
 /// What sd_booted(3) asks.
 const BOOTED: &str = "/run/systemd/system";
 const LIMIT: Duration = Duration::from_secs(10);
@@ -237,6 +242,8 @@ mod tests {
         );
         let runtime = [("run/systemd/system/multi-user.target.wants/ssh.service", to)];
         assert_eq!(enabled("ssh", INSTALL, &runtime), "true enabled-runtime");
+        let generated = [("run/systemd/generator/multi-user.target.wants/ssh.service", to)];
+        assert_eq!(enabled("ssh", INSTALL, &generated), "true enabled-runtime");
         assert_eq!(enabled("ssh", "", &[]), "true masked");
         assert_eq!(enabled("telnet", INSTALL, &[]), "false absent");
         let getty = [("etc/systemd/system/getty.target.wants/getty@tty1.service", "x")];
@@ -270,6 +277,33 @@ mod tests {
             let seen = see(look, &with).reading.to_string();
             assert_eq!(seen, "active pending, enabled pending, installed true");
         });
+    }
+
+    /// On a host with a manager, of every unit that has a file.
+    #[test]
+    fn the_manager_of_this_host_says_the_same() {
+        let Some(systemctl) = tool::find("systemctl").filter(|_| Path::new(BOOTED).is_dir()) else {
+            eprintln!("skipped: no systemd runs here");
+            return;
+        };
+        let arguments = ["--no-pager", "show", "--property=Id,UnitFileState,ActiveState", "--", "*"];
+        let said = tool::ask(&systemctl, &arguments, LIMIT, MOST_SAID).expect("says");
+        let (root, view) = (crate::root::Root::live().expect("opens"), View::Live);
+        let look = Look::new(&root, &view);
+        let mut wrong = Vec::new();
+        for paragraph in said.split("\n\n") {
+            let value =
+                |key: &str| paragraph.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+            let (unit, state, active) = (value("Id="), value("UnitFileState="), value("ActiveState="));
+            if state.is_empty() {
+                continue;
+            }
+            let seen = see(&look, &Service { name: unit.into() }).reading.to_string();
+            if seen != format!("active {active}, enabled {state}, installed true") {
+                wrong.push(format!("{unit} is {state}, {active}: {seen}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
     }
 
     #[test]
