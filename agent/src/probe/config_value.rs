@@ -35,19 +35,64 @@ pub(super) fn see(look: &Look<'_>, with: &ConfigValue) -> Seen {
         return Seen::of(Reading::Absent(Missing::File));
     }
     let winner = match with.wins {
-        Wins::First => found.first(),
-        Wins::Last => found.last(),
+        Wins::First => 0,
+        Wins::Last => found.len().saturating_sub(1),
     };
     // The line that counts is always shown.
-    let others = found.iter().filter(|one| winner.is_none_or(|winner| !std::ptr::eq(winner, *one)));
-    let shown = others.take(MAX_SHOWN).chain(winner);
+    let shown = found.iter().enumerate().filter(|(n, _)| *n != winner).take(MAX_SHOWN);
+    let shown = shown.map(|(_, one)| one).chain(found.get(winner));
     let shown = shown.map(|one| evidence(&one.path, Some(format!("line {}", one.line)), &one.text)).collect();
-    let reading = match winner.map(|one| &one.value) {
-        Some(Ok(Some(value))) => Reading::Value(Value::Text(value.clone())),
-        Some(Ok(None)) | None => Reading::Absent(Missing::Value),
-        Some(Err(why)) => Reading::Error { code: ErrorCode::Unresolved, detail: (*why).to_owned() },
-    };
-    Seen { reading, evidence: shown }
+    Seen { reading: outcome(&found[..(winner + 1).min(found.len())]), evidence: shown }
+}
+
+/// What a line does to the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Change {
+    Set(String),
+    /// Earlier lines are taken back.
+    Unset,
+    /// Words that are added to a list.
+    Add(String),
+    /// Words that are taken from it.
+    Remove(String),
+    /// Only another program could tell the value.
+    Unknown(&'static str),
+}
+
+/// The value after the last of these lines: what the last one sets, or lists from there on.
+fn outcome(found: &[Found]) -> Reading {
+    let sets = |one: &Found| !matches!(one.change, Change::Add(_) | Change::Remove(_));
+    let from = found.iter().rposition(sets).unwrap_or(0);
+    // Words by the order in which they came: a list may have as many as its file is long.
+    let mut words: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut next = 0..;
+    for one in &found[from..] {
+        match &one.change {
+            Change::Unknown(why) => {
+                return Reading::Error { code: ErrorCode::Unresolved, detail: (*why).to_owned() };
+            }
+            Change::Set(value) if found.len() == from + 1 => {
+                return Reading::Value(Value::Text(value.clone()));
+            }
+            Change::Set(value) | Change::Add(value) => {
+                for (word, at) in value.split_whitespace().zip(&mut next) {
+                    words.entry(word).or_insert(at);
+                }
+            }
+            Change::Remove(value) => {
+                for word in value.split_whitespace() {
+                    words.remove(word);
+                }
+            }
+            Change::Unset => {}
+        }
+    }
+    if words.is_empty() {
+        return Reading::Absent(Missing::Value);
+    }
+    let mut words: Vec<(usize, &str)> = words.into_iter().map(|(word, at)| (at, word)).collect();
+    words.sort_unstable();
+    Reading::Value(Value::Text(words.into_iter().map(|(_, word)| word).collect::<Vec<_>>().join(" ")))
 }
 
 /// The main file, then drop-ins by name; of files with the same name that in the first of systemd's folders,
@@ -87,11 +132,8 @@ struct Found {
     path: String,
     line: usize,
     text: String,
-    value: Given,
+    change: Change,
 }
-
-/// `None` where the line takes earlier ones back, an error where only a program could tell the value.
-type Given = Result<Option<String>, &'static str>;
 
 impl Reader<'_> {
     /// A file that is not there sets nothing.
@@ -118,8 +160,8 @@ impl Reader<'_> {
             if self.with.section.is_some() && self.with.section != section {
                 continue;
             }
-            if let Some(value) = value(&text, self.with) {
-                self.found.push(Found { path: path.to_owned(), line, text, value });
+            if let Some(change) = change(&text, self.with) {
+                self.found.push(Found { path: path.to_owned(), line, text, change });
             }
         }
         Ok(())
@@ -127,9 +169,7 @@ impl Reader<'_> {
 
     fn defaults(&mut self, path: &str, line: usize, text: &str) {
         for change in sudoers::defaults(text, &self.with.key) {
-            let before = self.found.last().and_then(|one| one.value.clone().ok().flatten());
-            let value = Ok(Some(change.on(before)));
-            self.found.push(Found { path: path.to_owned(), line, text: text.to_owned(), value });
+            self.found.push(Found { path: path.to_owned(), line, text: text.to_owned(), change });
         }
     }
 
@@ -197,31 +237,32 @@ fn is_comment(line: &str, syntax: Syntax) -> bool {
 }
 
 /// What a line says of the key: nothing, that it is unset, or its value.
-fn value(line: &str, with: &ConfigValue) -> Option<Given> {
+fn change(line: &str, with: &ConfigValue) -> Option<Change> {
     match with.syntax {
         Syntax::KeySpace => {
             // As shadow's getdef.c reads it (tried): a key without a value says nothing, `=` is no blank.
             let (key, rest) = line.split_once([' ', '\t'])?;
             let value = rest.trim_start_matches([' ', '\t', '"']);
-            (key == with.key).then(|| Ok(Some(value.split('"').next().unwrap_or_default().to_owned())))
+            (key == with.key).then(|| Change::Set(value.split('"').next().unwrap_or_default().to_owned()))
         }
         Syntax::KeyEquals => {
             // As useradd(8) reads its defaults (tried): no shell, so quotes and blanks are part of the value.
             let (key, value) = line.split_once('=')?;
-            (key == with.key).then(|| Ok(Some(value.to_owned())))
+            (key == with.key).then(|| Change::Set(value.to_owned()))
         }
         Syntax::Ini => {
             let (key, value) = line.split_once('=')?;
-            (key.trim() == with.key).then(|| Ok(Some(value.trim().to_owned())))
+            (key.trim() == with.key).then(|| Change::Set(value.trim().to_owned()))
         }
         Syntax::Systemd => {
             let (key, value) = line.split_once('=')?;
             let value = value.trim();
-            (key.trim() == with.key).then(|| Ok((!value.is_empty()).then(|| value.to_owned())))
+            (key.trim() == with.key)
+                .then(|| if value.is_empty() { Change::Unset } else { Change::Set(value.to_owned()) })
         }
         Syntax::Shell => Some(match shell::assigned(line, &with.key)? {
-            Assigned::To(value) => Ok(Some(value)),
-            Assigned::Unknown => Err("the value depends on what a shell would make of it"),
+            Assigned::To(value) => Change::Set(value),
+            Assigned::Unknown => Change::Unknown("the value depends on what a shell would make of it"),
         }),
         // Of one line several changes may be made: `Reader::defaults`.
         Syntax::Sudoers => None,

@@ -10,6 +10,7 @@ use super::testing::look_at;
 
 /// The files that the probes of the library read.
 const FILES: &[&str] = &[
+    "usr/sbin/sshd",
     "etc/ssh/sshd_config",
     "etc/ssh/sshd_config.d/50-x.conf",
     "etc/login.defs",
@@ -40,6 +41,9 @@ fn probes() -> Vec<Probe> {
         [
             r#"{"probe":"mount","with":{"point":"/tmp"}}"#,
             r#"{"probe":"service","with":{"name":"ssh"}}"#,
+            r#"{"probe":"config_value","with":{"files":["/etc/sudoers"],"syntax":"sudoers","key":"env_keep"}}"#,
+            r#"{"probe":"config_value","with":{"files":["/etc/profile"],"syntax":"shell","key":"TMOUT"}}"#,
+            r#"{"probe":"sshd_option","with":{"option":"Ciphers"}}"#,
             r#"{"probe":"config_value","with":{"files":["/etc/profile"],"syntax":"ini","key":"a"}}"#,
             r#"{"probe":"config_value","with":{"files":["/etc/profile"],"syntax":"systemd","key":"a"}}"#,
         ]
@@ -88,6 +92,9 @@ fn odd_files_are_judged_or_are_errors_in_little_time() {
         (0..600).map(|n| format!("net.ipv4.{{{n},conf}}.*.send_redirects = 1\n")).collect(),
         "Package: x\nStatus: install ok installed\n\n".repeat(5_000),
         "root:x:0:0:".repeat(5_000),
+        "Ciphers aes128-ctr,-aes*\nCiphers +aes128-ctr\n".repeat(5_000) + "\0aes128-ctr\0",
+        "Ciphers aes128-ctr\nCiphers -aes*\n".repeat(5_000) + "#\0aes128-ctr\0",
+        (0..20_000).map(|n| format!("Defaults env_keep+=\"A{n} B{n}\", env_keep-=A{n}\n")).collect(),
     ];
     for text in &texts {
         everywhere(text, |_, _| {});

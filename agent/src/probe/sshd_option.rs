@@ -9,7 +9,7 @@ mod lines;
 use aright_shared::content::probe::SshdOption;
 use aright_shared::posture::{ErrorCode, Evidence, Missing, Reading, Value};
 
-use self::algorithms::Program;
+use self::algorithms::Algorithms;
 use self::keywords::{Keyword, Kind, keyword};
 use self::lines::{Line, bad_match};
 use super::{Failed, Look, Seen, evidence};
@@ -29,7 +29,9 @@ pub(super) fn see(look: &Look<'_>, with: &SshdOption) -> Seen {
             format!("the option {:?} is not known to this probe", with.option),
         );
     };
-    let mut reader = Reader { look, option: name, first: None, shown: Vec::new(), files: 0 };
+    let algorithms = Algorithms::new(look);
+    let mut reader =
+        Reader { look, algorithms: &algorithms, option: name, first: None, shown: Vec::new(), files: 0 };
     match reader.read(&with.config, 0, true) {
         Ok(true) => {}
         Ok(false) => return Seen::of(Reading::Absent(Missing::File)),
@@ -37,9 +39,9 @@ pub(super) fn see(look: &Look<'_>, with: &SshdOption) -> Seen {
     }
     let Reader { first, mut shown, .. } = reader;
     let reading = match first {
-        Some(arguments) => typed(look, kind, &arguments),
+        Some(arguments) => typed(&algorithms, kind, &arguments),
         None => {
-            let (reading, from) = default(look, kind);
+            let (reading, from) = default(&algorithms, kind);
             let said = format!("{} is not set: sshd's default", with.option);
             shown.insert(0, evidence(from.unwrap_or(&with.config), None, &said));
             reading
@@ -49,18 +51,15 @@ pub(super) fn see(look: &Look<'_>, with: &SshdOption) -> Seen {
 }
 
 /// What sshd takes by itself, and the program if that says it.
-fn default(look: &Look<'_>, kind: Kind) -> (Result<Reading, Failed>, Option<&'static str>) {
+fn default(algorithms: &Algorithms<'_>, kind: Kind) -> (Result<Reading, Failed>, Option<&'static str>) {
     match kind {
         Kind::Word(_, word) | Kind::FlagOrPatterns(word) | Kind::Path(word) => (Ok(text(word)), None),
         Kind::Integer(number) | Kind::Time(number) => (Ok(Reading::Value(Value::Int(number))), None),
-        Kind::Algorithms(family) => match Program::installed(look) {
-            Ok(program) => (program.default(family).map(list), Some(program.path)),
-            Err(failed) => (Err(failed), None),
-        },
+        Kind::Algorithms(family) => (algorithms.default(family).map(list), algorithms.source()),
     }
 }
 
-fn typed(look: &Look<'_>, kind: Kind, arguments: &[String]) -> Result<Reading, Failed> {
+fn typed(algorithms: &Algorithms<'_>, kind: Kind, arguments: &[String]) -> Result<Reading, Failed> {
     let bad = |why: &str| Failed::Error(ErrorCode::Parse, format!("{arguments:?}: {why}"));
     let [value] = arguments else { return Err(bad("one value is expected")) };
     if value.is_empty() {
@@ -79,7 +78,7 @@ fn typed(look: &Look<'_>, kind: Kind, arguments: &[String]) -> Result<Reading, F
         Kind::Integer(_) => int(value.trim_start().parse().ok(), "not an integer from 0"),
         Kind::Time(_) => int(seconds(value), "not a time"),
         Kind::Path(_) => Ok(text(&whole_path(value))),
-        Kind::Algorithms(family) => algorithms::chosen(look, family, value).map(list),
+        Kind::Algorithms(family) => algorithms.chosen(family, value).map(list),
     }
 }
 
@@ -130,6 +129,7 @@ fn seconds(value: &str) -> Option<i64> {
 
 struct Reader<'a> {
     look: &'a Look<'a>,
+    algorithms: &'a Algorithms<'a>,
     option: &'static str,
     /// The arguments of the line that wins.
     first: Option<Vec<String>>,
@@ -183,7 +183,7 @@ impl Reader<'_> {
                 name => {
                     // A wrong value is refused wherever it stands, whether it would count or not.
                     if let Some(kind) = known.kind {
-                        typed(self.look, kind, &line.arguments)
+                        typed(self.algorithms, kind, &line.arguments)
                             .map_err(|failed| at(&place, failed))
                             .or_else(unresolved)?;
                     }

@@ -1,37 +1,6 @@
 //! Lines of sudoers(5): options of `Defaults`, and what is included. Compared with `cvtsudoers` of 1.9.13.
 
-/// What a `Defaults` line does to an option.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    Set(String),
-    /// `+=`: words that are added to a list.
-    Add(String),
-    /// `-=`: words that are taken from it.
-    Remove(String),
-}
-
-impl Change {
-    /// The value after the change.
-    pub(super) fn on(self, before: Option<String>) -> String {
-        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        let mut list = words(&before.unwrap_or_default());
-        match self {
-            Self::Set(value) => return value,
-            Self::Add(more) => {
-                for word in words(&more) {
-                    if !list.contains(&word) {
-                        list.push(word);
-                    }
-                }
-            }
-            Self::Remove(less) => {
-                let less = words(&less);
-                list.retain(|word| !less.contains(word));
-            }
-        }
-        list.join(" ")
-    }
-}
+use super::Change;
 
 pub(super) enum Included {
     File(String),
@@ -195,14 +164,6 @@ mod tests {
         ] {
             assert_eq!(last(line, "logfile"), value, "{line}");
         }
-    }
-
-    #[test]
-    fn lists_grow_and_shrink() {
-        let change = |line: &str| defaults(line, "env_keep").pop().expect("a change");
-        let list = change("Defaults env_keep=\"A B\"").on(None);
-        let list = change("Defaults env_keep += C").on(Some(list));
-        assert_eq!(change("Defaults env_keep-=\"A C\"").on(Some(list)), "B");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Lists of algorithms. What sshd offers by itself is built into the program and differs by version and
 //! distribution, so it is read where it stands: among the strings of the installed program.
 
-use std::collections::BTreeSet;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use aright_shared::posture::ErrorCode;
@@ -15,7 +16,7 @@ const FEWEST: usize = 4;
 /// Longer strings of a program are no list.
 const LONGEST: usize = 4096;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Family {
     Ciphers,
     Macs,
@@ -58,14 +59,96 @@ impl Family {
     }
 }
 
-/// The strings of the program, and where they are from.
-pub(super) struct Program {
-    pub path: &'static str,
+/// What sshd makes of lists. The program is searched once for each name and each default, however many
+/// lines there are.
+pub(super) struct Algorithms<'a> {
+    look: &'a Look<'a>,
+    program: OnceCell<Result<Program, Failed>>,
+    known: RefCell<BTreeMap<String, bool>>,
+    defaults: RefCell<BTreeMap<Family, Result<Vec<String>, Failed>>>,
+}
+
+/// The strings of the installed program, and where they are from.
+struct Program {
+    path: &'static str,
     strings: Rc<str>,
 }
 
+impl<'a> Algorithms<'a> {
+    pub(super) fn new(look: &'a Look<'a>) -> Self {
+        Self { look, program: OnceCell::new(), known: RefCell::default(), defaults: RefCell::default() }
+    }
+
+    /// What stands for a default list.
+    pub(super) fn source(&self) -> Option<&'static str> {
+        self.program().ok().map(|program| program.path)
+    }
+
+    /// The list that is used where no line sets one.
+    pub(super) fn default(&self, family: Family) -> Result<Vec<String>, Failed> {
+        if let Some(known) = self.defaults.borrow().get(&family) {
+            return known.clone();
+        }
+        let default = self.program().and_then(|program| program.default(family));
+        self.defaults.borrow_mut().insert(family, default.clone());
+        default
+    }
+
+    /// What sshd makes of an argument: a list, or a change of the default list.
+    pub(super) fn chosen(&self, family: Family, argument: &str) -> Result<Vec<String>, Failed> {
+        let refused = |why: &str| Failed::Error(ErrorCode::Parse, format!("{argument:?}: {why}"));
+        let (change, list) = match argument.strip_prefix(['+', '-', '^']) {
+            Some(list) => (argument.chars().next(), list),
+            None => (None, argument),
+        };
+        // Of what is taken away only patterns are given, which need not name anything.
+        if change != Some('-') {
+            if list.is_empty() {
+                return Err(refused("names nothing"));
+            }
+            let unknown = |name: &&str| !name.is_empty() && !self.knows(family, name);
+            if let Some(name) = list.split(',').find(unknown) {
+                return Err(refused(&format!("sshd does not know {name:?}")));
+            }
+        }
+        let joined = match change {
+            None => names(list),
+            Some(change) => {
+                let default = self.default(family)?;
+                match change {
+                    '+' => [default, names(list)].concat(),
+                    '^' => [names(list), default].concat(),
+                    // Who takes everything away gets everything (tried).
+                    _ if default.iter().all(|name| matches_any(list, name)) => default,
+                    _ => default.into_iter().filter(|name| !matches_any(list, name)).collect(),
+                }
+            }
+        };
+        let mut seen = BTreeSet::new();
+        Ok(joined.into_iter().filter(|name| seen.insert(name.clone())).collect())
+    }
+
+    fn program(&self) -> Result<&Program, Failed> {
+        self.program.get_or_init(|| Program::installed(self.look)).as_ref().map_err(Clone::clone)
+    }
+
+    /// Whether the program has an algorithm of this name; without a program all are believed.
+    fn knows(&self, family: Family, name: &str) -> bool {
+        if !family.holds(name) {
+            return false;
+        }
+        let Ok(program) = self.program() else { return true };
+        if let Some(known) = self.known.borrow().get(name) {
+            return *known;
+        }
+        let known = program.strings.contains(&format!("{name}\0"));
+        self.known.borrow_mut().insert(name.to_owned(), known);
+        known
+    }
+}
+
 impl Program {
-    pub(super) fn installed(look: &Look<'_>) -> Result<Self, Failed> {
+    fn installed(look: &Look<'_>) -> Result<Self, Failed> {
         for path in PROGRAMS {
             match look.text(path) {
                 Ok(strings) => return Ok(Self { path, strings }),
@@ -76,9 +159,9 @@ impl Program {
         Err(unresolved("the default depends on how sshd was built, and the program is not here"))
     }
 
-    /// The list that is used where no line sets one. Of two the shorter, if the longer only adds to it: what a
-    /// client offers (OpenSSH 10); else it cannot be told.
-    pub(super) fn default(&self, family: Family) -> Result<Vec<String>, Failed> {
+    /// Of two lists the shorter, if the longer only adds to it: what a client offers (OpenSSH 10); else it
+    /// cannot be told.
+    fn default(&self, family: Family) -> Result<Vec<String>, Failed> {
         let is_list = |text: &&str| {
             text.len() <= LONGEST
                 && text.split(',').count() >= FEWEST
@@ -95,49 +178,6 @@ impl Program {
         }
         Err(unresolved(&format!("{}: it has several default lists", self.path)))
     }
-
-    /// Whether the program has an algorithm of this name.
-    fn knows(&self, name: &str) -> bool {
-        self.strings.contains(&format!("{name}\0"))
-    }
-}
-
-/// What sshd makes of an argument: a list, or a change of the default list.
-pub(super) fn chosen(look: &Look<'_>, family: Family, argument: &str) -> Result<Vec<String>, Failed> {
-    let program = Program::installed(look);
-    let (change, list) = match argument.strip_prefix(['+', '-', '^']) {
-        Some(list) => (argument.chars().next(), list),
-        None => (None, argument),
-    };
-    // Of what is taken away only patterns are given, which need not name anything.
-    if change != Some('-') {
-        let known =
-            |name: &str| family.holds(name) && program.as_ref().map_or(true, |program| program.knows(name));
-        if list.is_empty() {
-            return Err(Failed::Error(ErrorCode::Parse, format!("{argument:?}: names nothing")));
-        }
-        if let Some(name) = list.split(',').find(|name| !name.is_empty() && !known(name)) {
-            return Err(Failed::Error(
-                ErrorCode::Parse,
-                format!("{argument:?}: sshd does not know {name:?}"),
-            ));
-        }
-    }
-    let joined = match change {
-        None => names(list),
-        Some(change) => {
-            let default = program?.default(family)?;
-            match change {
-                '+' => [default, names(list)].concat(),
-                '^' => [names(list), default].concat(),
-                // Who takes everything away gets everything (tried).
-                _ if default.iter().all(|name| matches_any(list, name)) => default,
-                _ => default.into_iter().filter(|name| !matches_any(list, name)).collect(),
-            }
-        }
-    };
-    let mut seen = BTreeSet::new();
-    Ok(joined.into_iter().filter(|name| seen.insert(name.clone())).collect())
 }
 
 fn names(list: &str) -> Vec<String> {
@@ -196,8 +236,7 @@ mod tests {
     fn default(strings: &str) -> Option<String> {
         let mut list = None;
         look_at(&[("usr/sbin/sshd", strings)], |look| {
-            let program = Program::installed(look).expect("is there");
-            list = program.default(Family::KeyExchange).ok().map(|names| names.join(","));
+            list = Algorithms::new(look).default(Family::KeyExchange).ok().map(|names| names.join(","));
         });
         list
     }
