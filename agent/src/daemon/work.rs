@@ -30,7 +30,7 @@ pub enum Work {
     Task(Box<Delivery>),
 }
 
-/// How often results that wait are offered again.
+/// How often the spool is looked through for results at least, and how seldom one that waits is offered again.
 const OFFER_EVERY: Duration = Duration::from_secs(30);
 
 pub async fn run(agent: Arc<Agent>, mut inbox: mpsc::Receiver<Work>) -> anyhow::Result<()> {
@@ -43,9 +43,16 @@ pub async fn run(agent: Arc<Agent>, mut inbox: mpsc::Receiver<Work>) -> anyhow::
     for delivery in resumed {
         task(&agent, &workshop, delivery).await?;
     }
-    send_results(&agent, &workshop).await?;
+    let mut offers = Backoff::default();
     let mut next_evaluation = Instant::now() + every;
     loop {
+        // Who watches a run waits for the result: a controller that restarts is offered it as soon as it is back.
+        let pause = if send_results(&agent, &workshop).await? {
+            offers.reset();
+            OFFER_EVERY
+        } else {
+            offers.pause().min(OFFER_EVERY)
+        };
         tokio::select! {
             work = inbox.recv() => match work {
                 Some(Work::Evaluate) => evaluate(&agent, &mut confinement).await,
@@ -57,9 +64,8 @@ pub async fn run(agent: Arc<Agent>, mut inbox: mpsc::Receiver<Work>) -> anyhow::
                 next_evaluation = Instant::now() + every;
                 workshop.prune(&agent.config);
             }
-            () = sleep(OFFER_EVERY) => {}
+            () = sleep(pause) => {}
         }
-        send_results(&agent, &workshop).await?;
     }
 }
 
@@ -155,8 +161,10 @@ fn report(agent: &Agent, evaluation: &Evaluation, facts: Option<aright_shared::w
     Made { wire, after }
 }
 
-/// Offers every result that waits; those that do not get through stay on disk for the next time.
-async fn send_results(agent: &Arc<Agent>, workshop: &Workshop) -> anyhow::Result<()> {
+/// Offers every result that waits, and tells whether none is left; those that do not get through stay on disk for the
+/// next time.
+async fn send_results(agent: &Arc<Agent>, workshop: &Workshop) -> anyhow::Result<bool> {
+    let mut all_known = true;
     for report in workshop.spool.waiting()? {
         match agent.link().result(&report).await {
             Ok(()) => {
@@ -171,13 +179,14 @@ async fn send_results(agent: &Arc<Agent>, workshop: &Workshop) -> anyhow::Result
             Err(error) => {
                 warn!(task.id = %report.task, "result waits: {error}");
                 // One that the controller cannot take now holds up no other; one that was not reached does.
+                all_known = false;
                 if error.problem().is_none() {
-                    return Ok(());
+                    return Ok(false);
                 }
             }
         }
     }
-    Ok(())
+    Ok(all_known)
 }
 
 /// Only the controller's own words count: a proxy's page for 404 is no reason to drop a result.
