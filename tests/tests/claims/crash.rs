@@ -341,11 +341,11 @@ impl World {
         let tasks = self.cli.watch(job)?;
         let [task] = tasks.as_slice() else { anyhow::bail!("{tasks:#?}") };
         self.tasks.borrow_mut().push(task.id.clone());
+        // A task whose end the controller saw by itself is told before the agent's own result comes.
+        let report = until("the result", PATIENCE, || Ok(self.cli.task(&task.id)?.report))?;
         let heard = self.canary.heard();
         let starts = heard.iter().filter(|word| **word == self.planted.get().to_string()).count();
         ensure!(starts <= 1, "started {starts} times: {task:#?}");
-        // A task whose end the controller saw by itself is told before the agent's own result comes.
-        let report = until("the result", PATIENCE, || Ok(self.cli.task(&task.id)?.report))?;
         let (Some(outcome), Some(change)) = (task.outcome, task.change) else { anyhow::bail!("{task:#?}") };
         ensure!((report.outcome, report.change) == (outcome, change), "{}", self.told(task));
         match (outcome, change) {
