@@ -138,9 +138,14 @@ impl Channel {
         (&self.0).write_all(&body)
     }
 
-    /// The next frame; None when the other end is closed.
+    /// The next frame; None when the other end is closed. By read(2): PID 1 may no longer take descriptors.
     pub fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<T>> {
-        Ok(self.receive_with()?.map(|(message, _)| message))
+        let mut length = [0; 4];
+        if rustix::io::retry_on_intr(|| rustix::io::read(&self.0, &mut length[..1]))? == 0 {
+            return Ok(None);
+        }
+        (&self.0).read_exact(&mut length[1..])?;
+        self.body(length).map(Some)
     }
 
     pub fn receive_with<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
@@ -161,13 +166,17 @@ impl Channel {
             _ => None,
         });
         let fds = fds.flatten().collect();
+        Ok(Some((self.body(length)?, fds)))
+    }
+
+    fn body<T: DeserializeOwned>(&self, length: [u8; 4]) -> io::Result<T> {
         let length = u32::from_le_bytes(length) as usize;
         if length > MAX_FRAME {
             return Err(io::Error::other(format!("a frame of {length} bytes is too long")));
         }
         let mut body = vec![0; length];
         (&self.0).read_exact(&mut body)?;
-        Ok(Some((serde_json::from_slice(&body)?, fds)))
+        Ok(serde_json::from_slice(&body)?)
     }
 }
 

@@ -14,6 +14,9 @@ use seccompiler::{
 
 use super::{Layer, OrUnavailable, Unavailable};
 
+/// Since Linux 6.15; the same number everywhere.
+const OPEN_TREE_ATTR: libc::c_long = 467;
+
 /// Refused with EPERM, whatever the arguments.
 const REFUSED: &[libc::c_long] = &[
     // Mounts, in both interfaces, and what leads around them.
@@ -34,7 +37,13 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_quotactl,
     libc::SYS_quotactl_fd,
     libc::SYS_acct,
+    OPEN_TREE_ATTR,
+    // Watching: the instances of a user are those of the whole host.
     libc::SYS_fanotify_init,
+    libc::SYS_inotify_init1,
+    // Descriptors through a socket: somebody outside could hold the other end.
+    libc::SYS_recvmsg,
+    libc::SYS_recvmmsg,
     // Namespaces.
     libc::SYS_unshare,
     libc::SYS_setns,
@@ -75,7 +84,7 @@ const REFUSED: &[libc::c_long] = &[
 
 #[cfg(target_arch = "x86_64")]
 const REFUSED_HERE: &[libc::c_long] =
-    &[libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_modify_ldt, libc::SYS_uselib];
+    &[libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_modify_ldt, libc::SYS_uselib, libc::SYS_inotify_init];
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: &[libc::c_long] = &[];
 
@@ -105,10 +114,10 @@ pub fn install(network: Network) -> Result<(), Unavailable> {
 
 fn programs(network: Network) -> Result<Vec<BpfProgram>, Unavailable> {
     let absent = Rules::from([(libc::SYS_clone3, Vec::new())]);
-    let sockets = Rules::from([(
-        libc::SYS_socket,
-        undeclared_families(network).at(Layer::Seccomp, "building a filter")?,
-    )]);
+    let sockets = Rules::from([
+        (libc::SYS_socket, undeclared_families(network).at(Layer::Seccomp, "building a filter")?),
+        (libc::SYS_socketpair, other_than_connected_pairs().at(Layer::Seccomp, "building a filter")?),
+    ]);
     Ok(vec![
         without_x32(program(absent, libc::ENOSYS).at(Layer::Seccomp, "building a filter")?),
         program(sockets, libc::EAFNOSUPPORT).at(Layer::Seccomp, "building a filter")?,
@@ -154,6 +163,19 @@ fn undeclared_families(network: Network) -> Result<Vec<SeccompRule>, seccompiler
     }
 }
 
+/// Only Unix pairs that speak to each other and nobody else: a datagram socket can be sent from to any socket
+/// of the host that has a path.
+fn other_than_connected_pairs() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    const KIND: u64 = 0xf;
+    let dword = SeccompCmpArgLen::Dword;
+    let family = u64::from(libc::AF_UNIX.unsigned_abs());
+    let number = |kind: libc::c_int| u64::from(kind.unsigned_abs());
+    let other_kinds = (0..=KIND)
+        .filter(|kind| ![libc::SOCK_STREAM, libc::SOCK_SEQPACKET].map(number).contains(kind))
+        .map(|kind| argument(1, dword.clone(), SeccompCmpOp::MaskedEq(KIND), kind));
+    std::iter::once(argument(0, dword.clone(), SeccompCmpOp::Ne, family)).chain(other_kinds).collect()
+}
+
 fn argument(
     index: u8,
     width: SeccompCmpArgLen,
@@ -189,6 +211,26 @@ fn without_x32(program: BpfProgram) -> BpfProgram {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pairs_are_connected_ones() {
+        let pair = u32::try_from(libc::SYS_socketpair).expect("a number");
+        let flags = (libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK).unsigned_abs().into();
+        for (family, kind, expected) in [
+            (libc::AF_UNIX, libc::SOCK_STREAM, libc::SECCOMP_RET_ALLOW),
+            (libc::AF_UNIX, libc::SOCK_SEQPACKET, libc::SECCOMP_RET_ALLOW),
+            (libc::AF_UNIX, libc::SOCK_DGRAM, errno(libc::EAFNOSUPPORT)),
+            (libc::AF_UNIX, libc::SOCK_RAW, errno(libc::EAFNOSUPPORT)),
+            (libc::AF_TIPC, libc::SOCK_STREAM, errno(libc::EAFNOSUPPORT)),
+        ] {
+            for upper in [0, 1 << 32, flags] {
+                let args = [family.unsigned_abs().into(), u64::from(kind.unsigned_abs()) | upper];
+                for network in [Network::None, Network::Host] {
+                    assert_eq!(verdict(network, HERE, pair, args), expected, "{family} {kind} {upper:#x}");
+                }
+            }
+        }
+    }
 
     /// What the kernel would say to a call: the filters as it reads them, the strictest counts.
     fn verdict(network: Network, arch: u32, number: u32, args: [u64; 2]) -> u32 {
