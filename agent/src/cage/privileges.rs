@@ -37,7 +37,8 @@ fn limit(plan: &CagePlan) -> Result<(), Unavailable> {
         (Resource::RLIMIT_AS, plan.memory),
         (Resource::RLIMIT_NOFILE, plan.open_files),
         (Resource::RLIMIT_FSIZE, plan.file_size),
-        (Resource::RLIMIT_CORE, 0),
+        // Not 0: where `core_pattern` is a pipe, only 1 keeps the kernel from starting the host's handler.
+        (Resource::RLIMIT_CORE, 1),
     ];
     for (resource, wanted) in limits {
         let (_, hard) = getrlimit(resource).at(Layer::Limits, format!("{resource:?}"))?;
