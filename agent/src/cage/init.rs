@@ -3,7 +3,8 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
@@ -15,7 +16,7 @@ use nix::unistd::{chdir, setsid};
 use rustix::process::{Pid, WaitOptions, wait};
 
 use super::channel::{Channel, Request, RunOrder, Status, Word};
-use super::plan::{CagePlan, PROC_COVERED, PROC_READ_ONLY, SCRIPT_FILE, WORK_FOLDER};
+use super::plan::{CagePlan, PROC_COVERED, SCRIPT_FILE, WORK_FOLDER};
 use super::{InForce, Layer, OrUnavailable, Unavailable, privileges};
 
 /// What a script sees of the outside: nothing but this and its parameters.
@@ -106,14 +107,12 @@ fn protect_proc() -> Result<(), Unavailable> {
     let bind =
         |from: &Path, to: &Path, flags: MsFlags| mount(Some(from), to, None::<&str>, flags, None::<&str>);
     let ours = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    for name in PROC_READ_ONLY {
-        let path = Path::new("/proc").join(name);
-        match bind(&path, &path, MsFlags::MS_BIND) {
-            Ok(()) => bind(&path, &path, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | ours),
-            Err(Errno::ENOENT) => Ok(()),
-            Err(e) => Err(e),
-        }
-        .at(Layer::Proc, path.display())?;
+    for path in of_the_kernel().at(Layer::Proc, "listing /proc")? {
+        bind(&path, &path, MsFlags::MS_BIND)
+            .and_then(|()| {
+                bind(&path, &path, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | ours)
+            })
+            .at(Layer::Proc, path.display())?;
     }
     for name in PROC_COVERED {
         let path = Path::new("/proc").join(name);
@@ -123,6 +122,20 @@ fn protect_proc() -> Result<(), Unavailable> {
         }
     }
     Ok(())
+}
+
+/// Everything but processes and links. Mode and owner of each are the whole machine's, and some obey whoever
+/// has user id 0 without asking for a capability (`dynamic_debug`, `acpi/wakeup`).
+fn of_the_kernel() -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let entry = entry?;
+        let of_a_process = entry.file_name().as_bytes().iter().all(u8::is_ascii_digit);
+        if !of_a_process && !entry.file_type()?.is_symlink() {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 /// vfork and exec: nothing but the standard descriptors goes over.
