@@ -9,8 +9,31 @@ use serde::{Deserialize, Serialize};
 pub const REPLACED: [&str; 5] = ["/proc", "/sys", "/dev", "/run", "/tmp"];
 /// File systems below `/sys` that are shown, read-only, beside it.
 pub const SHOWN_BELOW_SYS: [&str; 2] = ["selinuxfs", "securityfs"];
-/// In `/proc`: read-only.
-pub const PROC_READ_ONLY: [&str; 4] = ["sys", "bus", "irq", "fs"];
+/// File systems of the kernel, wherever else they are mounted: a jail's `/proc` leads into the host's processes.
+/// Nothing is behind an autofs mount point until it is used; looking would mount it.
+const NEVER_SHOWN: [&str; 21] = [
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "fusectl",
+    "mqueue",
+    "nfsd",
+    "nsfs",
+    "proc",
+    "pstore",
+    "resctrl",
+    "rpc_pipefs",
+    "securityfs",
+    "sysfs",
+    "tracefs",
+];
 /// In `/proc`: covered, so that they read as empty.
 pub const PROC_COVERED: [&str; 7] =
     ["sysrq-trigger", "kcore", "kmsg", "timer_list", "keys", "latency_stats", "sched_debug"];
@@ -125,6 +148,10 @@ pub struct Wanted<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostMount {
     pub at: PathBuf,
+    /// Major and minor number: the same for every mount of a file system.
+    pub device: String,
+    /// The folder (or file) of that file system which is seen here.
+    pub root: PathBuf,
     pub kind: String,
     pub read_only: bool,
     pub nosuid: bool,
@@ -133,19 +160,24 @@ pub struct HostMount {
 
 impl StagePlan {
     pub fn new(wanted: Wanted<'_>) -> Self {
-        let replaced = |path: &Path| wanted.replaced.iter().any(|folder| path.starts_with(folder));
+        let shown = shown(&wanted);
+        let is_shown = |path: &Path| {
+            owner(wanted.mounts, path).is_some_and(|mount| shown.iter().any(|m| m.at == mount.at))
+        };
         let scratch =
             wanted.replaced.iter().find(|folder| folder.ends_with("tmp")).or(wanted.replaced.last());
+        let mut covers: Vec<Cover> =
+            wanted.covers.iter().flat_map(|cover| everywhere(wanted.mounts, cover)).collect();
+        covers.retain(|cover| is_shown(&cover.path) && !is_replaced(&wanted, &cover.path));
+        // Below a covered folder there is no place for another cover.
+        covers.sort_by(|a, b| a.path.cmp(&b.path));
+        covers.dedup_by(|inner, outer| inner.path.starts_with(&outer.path));
         Self {
             scratch: scratch.cloned().unwrap_or_else(|| "/tmp".into()),
             size: u64::from(wanted.limits.stage_mb.unwrap_or(256)) << 20,
             inodes: 20_000,
-            mounts: wanted
-                .mounts
+            mounts: shown
                 .iter()
-                .filter(|mount| !replaced(&mount.at) || below_sys(mount))
-                // Nothing is behind an autofs mount point until it is used; looking would mount it.
-                .filter(|mount| mount.kind != "autofs")
                 .map(|mount| MountStep {
                     at: mount.at.clone(),
                     nosuid: mount.nosuid,
@@ -159,13 +191,68 @@ impl StagePlan {
                 .into_iter()
                 .filter(|folder| folder.name != "aright-task")
                 .collect(),
-            covers: wanted.covers.into_iter().filter(|cover| !replaced(&cover.path)).collect(),
+            covers,
         }
     }
 }
 
+fn is_replaced(wanted: &Wanted<'_>, path: &Path) -> bool {
+    wanted.replaced.iter().any(|folder| path.starts_with(folder))
+}
+
+/// Every mount that the stage has a place for.
+fn shown<'a>(wanted: &Wanted<'a>) -> Vec<&'a HostMount> {
+    // What is seen at a replaced folder is not seen elsewhere either.
+    let behind_replaced: Vec<&HostMount> =
+        wanted.mounts.iter().filter(|mount| wanted.replaced.contains(&mount.at)).collect();
+    let part_of = |mount: &HostMount, other: &HostMount| {
+        mount.device == other.device && mount.root.starts_with(&other.root)
+    };
+    let mut shown: Vec<&HostMount> = Vec::new();
+    let mut unshown: Vec<&Path> = Vec::new();
+    for mount in wanted.mounts {
+        let fits = !is_replaced(wanted, &mount.at)
+            && !NEVER_SHOWN.contains(&mount.kind.as_str())
+            && !behind_replaced.iter().any(|replaced| part_of(mount, replaced));
+        // Below one that is not shown there is no place to mount on.
+        if below_sys(mount) || fits && !unshown.iter().any(|above| mount.at.starts_with(above)) {
+            shown.push(mount);
+        } else {
+            unshown.push(&mount.at);
+        }
+    }
+    shown
+}
+
+/// `/sys`, and what is shown beside it.
 fn below_sys(mount: &HostMount) -> bool {
-    mount.at == Path::new("/sys") || SHOWN_BELOW_SYS.contains(&mount.kind.as_str())
+    let beside = mount.at.starts_with("/sys") && SHOWN_BELOW_SYS.contains(&mount.kind.as_str());
+    mount.at == Path::new("/sys") || beside
+}
+
+/// The same cover on every mount of the file system that holds what is covered, or a part of it.
+fn everywhere(mounts: &[HostMount], cover: &Cover) -> Vec<Cover> {
+    let mut all = vec![cover.clone()];
+    let Some(here) = owner(mounts, &cover.path) else { return all };
+    let below = cover.path.strip_prefix(&here.at).unwrap_or(&cover.path);
+    let inside = below_or_itself(&here.root, below);
+    for other in mounts.iter().filter(|mount| mount.device == here.device && mount.at != here.at) {
+        let path = match inside.strip_prefix(&other.root) {
+            Ok(rest) => below_or_itself(&other.at, rest),
+            Err(_) if other.root.starts_with(&inside) => other.at.clone(),
+            Err(_) => continue,
+        };
+        if owner(mounts, &path).is_some_and(|owner| owner.at == other.at) {
+            let folder = cover.folder && (path != other.at || other.root == inside || path.is_dir());
+            all.push(Cover { path, folder });
+        }
+    }
+    all
+}
+
+/// Joining an empty path would add a slash, which a file does not bear.
+fn below_or_itself(folder: &Path, rest: &Path) -> PathBuf {
+    if rest.as_os_str().is_empty() { folder.to_owned() } else { folder.join(rest) }
 }
 
 /// Writable where something is declared on it.
@@ -193,7 +280,16 @@ mod tests {
     use super::*;
 
     fn mount(at: &str, kind: &str, read_only: bool) -> HostMount {
-        HostMount { at: at.into(), kind: kind.into(), read_only, nosuid: at == "/home", noexec: false }
+        let (device, root) = (format!("of {at}"), "/".into());
+        HostMount {
+            at: at.into(),
+            device,
+            root,
+            kind: kind.into(),
+            read_only,
+            nosuid: at == "/home",
+            noexec: false,
+        }
     }
 
     fn stage(mounts: &[HostMount], writable: &[&str]) -> StagePlan {
@@ -272,5 +368,50 @@ mod tests {
                 "{path}"
             );
         }
+    }
+
+    /// A view of `root` of the file system whose number is `device`.
+    fn part(at: &str, device: &str, root: &str) -> HostMount {
+        HostMount { device: device.into(), root: root.into(), ..mount(at, "btrfs", false) }
+    }
+
+    #[test]
+    fn a_cover_is_wherever_its_file_system_is_mounted() {
+        let mounts = [
+            part("/", "0:1", "/@"),
+            part("/etc/x", "0:2", "/"),
+            part("/mnt", "0:1", "/"),
+            part("/opt/etc", "0:1", "/@/etc"),
+            part("/opt/run/state", "0:1", "/@/run"),
+            part("/opt/shadow", "0:1", "/@/etc/shadow"),
+            part("/run", "0:1", "/@/run"),
+            part("/srv", "0:1", "/@srv"),
+            part("/srv/etc", "0:3", "/@/etc"),
+            part("/tmp", "0:1", "/@tmp"),
+        ];
+        let plan = stage(&mounts, &[]);
+        let covers: Vec<_> = plan.covers.iter().map(|cover| cover.path.to_str().expect("text")).collect();
+        assert_eq!(
+            covers,
+            ["/etc/shadow", "/mnt/@/etc/shadow", "/mnt/@/run/aright", "/opt/etc/shadow", "/opt/shadow"]
+        );
+        let shown: Vec<_> = plan.mounts.iter().map(|mount| mount.at.to_str().expect("text")).collect();
+        assert_eq!(shown, ["/", "/etc/x", "/mnt", "/opt/etc", "/opt/shadow", "/srv", "/srv/etc"]);
+    }
+
+    #[test]
+    fn file_systems_of_the_kernel_are_shown_in_no_other_place() {
+        let mounts = [
+            mount("/", "ext4", false),
+            mount("/net", "autofs", false),
+            mount("/net/far", "nfs4", false),
+            mount("/srv/jail/proc", "proc", false),
+            mount("/srv/jail/proc/fs", "tmpfs", false),
+            mount("/srv/jail/sys", "sysfs", false),
+            mount("/srv/jail/sys/kernel/security", "securityfs", false),
+            mount("/srv/jail/usr", "ext4", false),
+        ];
+        let shown: Vec<PathBuf> = stage(&mounts, &[]).mounts.into_iter().map(|mount| mount.at).collect();
+        assert_eq!(shown, [PathBuf::from("/"), "/srv/jail/usr".into()]);
     }
 }

@@ -165,13 +165,19 @@ fn line(line: &[u8]) -> Option<Line> {
         id: number(0)?,
         parent: number(1)?,
         mount: HostMount {
-            at: PathBuf::from(OsString::from_vec(unescape(fields.get(4)?))),
+            at: path(fields.get(4)?),
+            device: std::str::from_utf8(fields.get(2)?).ok()?.to_owned(),
+            root: path(fields.get(3)?),
             kind: String::from_utf8_lossy(fields.get(dash + 1)?).into_owned(),
             read_only: options.contains(&b"ro"[..]) || of_super.split(|&c| c == b',').any(|o| o == b"ro"),
             nosuid: options.contains(&b"nosuid"[..]),
             noexec: options.contains(&b"noexec"[..]),
         },
     })
+}
+
+fn path(field: &[u8]) -> PathBuf {
+    PathBuf::from(OsString::from_vec(unescape(field)))
 }
 
 /// Octal escapes: `\040` is a space.
