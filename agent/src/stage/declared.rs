@@ -67,15 +67,19 @@ impl Declared {
         Ok(())
     }
 
-    /// Where changes are to be possible: for each declared path the nearest existing folder.
-    pub fn places(&self) -> Vec<PathBuf> {
+    /// Where changes are to be possible: for each declared path the nearest existing folder, for each pattern
+    /// all that it leads into.
+    pub fn places(&self) -> io::Result<Vec<PathBuf>> {
         let inside = self.files.iter().chain(&self.links).filter_map(|path| path.parent());
         let itself = self.folders.iter().map(PathBuf::as_path);
         let globs = self.globs.iter().map(|glob| glob.folder.as_path());
         let mut places: Vec<PathBuf> = inside.chain(itself).chain(globs).map(nearest_folder).collect();
+        for glob in &self.globs {
+            places.extend(glob.folders()?);
+        }
         places.sort();
         places.dedup();
-        places
+        Ok(places)
     }
 
     /// Every declared file, link and folder that exists, patterns expanded.
@@ -203,6 +207,16 @@ impl DeclaredGlob {
         let matcher = host::matcher(&pattern)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the pattern is malformed"))?;
         Ok(Self { folder, pattern, matcher })
+    }
+
+    /// The existing folders whose names the pattern stands for; a link is none.
+    fn folders(&self) -> io::Result<Vec<PathBuf>> {
+        let Some(pattern) = self.pattern.parent().filter(|parent| *parent != Path::new("")) else {
+            return Ok(Vec::new());
+        };
+        let mut folders = host::expand(&self.folder, pattern)?;
+        folders.retain(|path| fs::symlink_metadata(path).is_ok_and(|stat| stat.is_dir()));
+        Ok(folders)
     }
 
     fn is_match(&self, path: &Path) -> bool {

@@ -290,11 +290,12 @@ fn as_they_are(declared: &Declared) -> Result<BTreeMap<PathBuf, Meta>, StageErro
 fn plan(spec: &StageSpec, host: &Host, declared: &Declared) -> Result<Plan, StageError> {
     let covers = host::covers(&spec.never_read, &spec.state, &spec.reads)
         .map_err(|e| launcher_error("looking for what must be covered", e))?;
+    let places = declared.places().map_err(|e| launcher_error("looking at the declared files", e))?;
     let stage = StagePlan::new(Wanted {
         mounts: &host.mounts,
         replaced: &host.replaced,
         run_folders: host.run_folders.clone(),
-        writable: &declared.places(),
+        writable: &places,
         covers,
         limits: &spec.limits,
     });

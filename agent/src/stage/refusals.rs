@@ -31,7 +31,7 @@ pub fn refusals(host: &Host, declared: &Declared) -> io::Result<Vec<Obstacle>> {
     let mut read_only = |path: &Path, why: String| {
         found.push(Obstacle { refusal: Refusal::ReadOnly, path: path.to_owned(), why });
     };
-    for path in declared.places() {
+    for path in declared.places()? {
         if let Err(why) = place(host, &path) {
             read_only(&path, why);
         }
@@ -116,7 +116,7 @@ fn is_fixed(path: &Path) -> bool {
 fn no_space(declared: &Declared) -> io::Result<Vec<Obstacle>> {
     let mut found = Vec::new();
     let existing = declared.existing()?;
-    for place in declared.places() {
+    for place in declared.places()? {
         let free = statvfs(&place)?;
         let bytes = free.blocks_available().saturating_mul(free.fragment_size());
         let inside = existing.iter().filter(|path| path.starts_with(&place));
