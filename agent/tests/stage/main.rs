@@ -2,6 +2,7 @@
 
 mod world;
 
+mod attacks;
 mod changes;
 mod confinement;
 mod endings;
