@@ -103,14 +103,14 @@ fn enter_chroot(bound: bool) {
     if bound {
         bind("/", "/opt/jail");
     } else {
-        for name in ["usr", "lib", "lib64", "bin", "etc", "opt", "tmp", "run", "proc", "work", "root", "dev"]
-        {
-            if !Path::new("/").join(name).exists() {
-                continue;
+        // Every folder, so that the launcher is found wherever this was checked out; of /opt only its own mounts.
+        for entry in fs::read_dir("/").expect("reads") {
+            let from = entry.expect("entry").path();
+            if from.is_dir() {
+                let to = Path::new("/opt/jail").join(from.file_name().expect("name"));
+                fs::create_dir(&to).expect("folder");
+                bind(from.to_str().expect("text"), to.to_str().expect("text"));
             }
-            let path = format!("/opt/jail/{name}");
-            fs::create_dir(&path).expect("folder");
-            bind(&format!("/{name}"), &path);
         }
     }
     bind("/dev", "/opt/jail/dev");
