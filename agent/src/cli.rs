@@ -16,7 +16,7 @@ use crate::{daemon, local, paths};
 #[command(
     name = "aright-agent",
     version,
-    after_help = "Exit codes: 0 done · 1 failed, the reason is on stderr · 2 wrong usage · 3 evaluate: a control does not pass"
+    after_help = "Exit codes: 0 done · 1 failed, the reason is on stderr · 2 wrong usage · 3 evaluate: a control does not pass; preview: a run would not end well"
 )]
 pub struct Cli {
     /// Settings.
@@ -50,6 +50,19 @@ enum Command {
     },
     /// What a control looked at, what it expected, why it passes or not, what a fix would change.
     Explain { control: Key },
+    /// Try a script on a stage of this host: what it would change, and whether its controls would pass then.
+    ///
+    /// Nothing of the host changes and no controller is asked. Values come from the library's own expectations.
+    Preview {
+        /// A library script's key (`explain` names it), or a YAML file.
+        script: String,
+        /// A value that the script wants to be given; may be repeated.
+        #[arg(long, value_name = "NAME=VALUE", value_parser = named_value)]
+        param: Vec<(String, String)>,
+        /// Print the whole report as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Enrolment, controller, clock, tasks.
     Status {
         #[arg(long)]
@@ -120,6 +133,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Evaluate { control, json } => return local::evaluate(&control, json),
         Command::Explain { control } => local::explain(&control)?,
+        Command::Preview { script, param, json } => {
+            return local::preview(&config, &script, param.into_iter().collect(), json);
+        }
         Command::Status { json } => local::status(&config, json)?,
         Command::Undo { last: _, task } => return local::undo(&config, task),
         Command::Enable => local::enable(&config)?,
@@ -128,6 +144,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::ResetTime => local::reset_time(&config)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn named_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 impl Enroll {

@@ -23,6 +23,7 @@ pub mod local;
 pub mod mask;
 pub mod meta;
 pub mod paths;
+pub mod preview;
 pub mod probe;
 pub mod root;
 pub mod sight;

@@ -1,5 +1,6 @@
 //! What the agent does on its own host without a controller: evaluate, explain, status, undo, switch off.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ use aright_shared::id::{Key, TaskId};
 use aright_shared::library::Library;
 use aright_shared::outcome::HostChange;
 use aright_shared::posture::{Observation, Verdict, judge};
+use aright_shared::text::{self, plain};
 use aright_shared::time::{Clock as _, Millis, WallClock};
 use serde_json::json;
 
@@ -23,9 +25,9 @@ use crate::identity::StateDir;
 use crate::probe::View;
 use crate::root::Root;
 use crate::task::spool::Spool;
-use crate::undo;
+use crate::{preview, undo};
 
-/// A control fails: for scripts that ask by exit code.
+/// A control fails, or a preview: for scripts that ask by exit code.
 const FAILS: u8 = 3;
 
 /// Writes to stdout; a reader that went away ends nothing.
@@ -75,11 +77,6 @@ pub fn reset_time(config: &Config) -> anyhow::Result<()> {
         Err(error) => return Err(error).with_context(|| format!("cannot remove {}", path.display())),
     }
     Ok(())
-}
-
-/// Text of the host without control characters: no escape sequence reaches the terminal.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 fn look(keys: &[Key]) -> anyhow::Result<Evaluation> {
@@ -165,6 +162,33 @@ pub fn explain(key: &Key) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Tries a script on a stage of this host and tells what it would come to.
+pub fn preview(
+    config: &Config,
+    named: &str,
+    given: BTreeMap<String, String>,
+    as_json: bool,
+) -> anyhow::Result<ExitCode> {
+    let script = preview::find(named)?;
+    let report = preview::preview(config, &script, &given)?;
+    if as_json {
+        say(&serde_json::to_string_pretty(&report)?);
+    } else {
+        let reason = report.refusal.map_or_else(String::new, |reason| format!(": {reason}"));
+        say(text::facts(&[
+            ("script", format!("{} ({})", script.title, script.key)),
+            ("would be", format!("{}{reason}", report.outcome)),
+            ("what", report.detail.clone()),
+        ])
+        .trim_end());
+        say(text::report(&report).trim_end());
+        for step in &script.activate {
+            say(&format!("\nthen {}", serde_json::to_string(step)?));
+        }
+    }
+    Ok(if preview::is_good(&report) { ExitCode::SUCCESS } else { ExitCode::from(FAILS) })
 }
 
 fn spool(state: &StateDir) -> anyhow::Result<Spool> {

@@ -2,8 +2,10 @@
 //! changes and what a covered secret decides is pending.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aright_shared::content::script::{Activation, Script};
 use aright_shared::library::Library;
@@ -11,12 +13,16 @@ use aright_shared::posture::{Observation, Reading, Spot, Verdict, judge};
 use aright_shared::task::{Judged, Target};
 use aright_shared::time::{Clock, WallClock};
 
+use crate::config::Config;
 use crate::evaluate::{self, Evaluator};
 use crate::probe::{Look, Pending, View, persisted_value};
 use crate::root::Root;
 use crate::stage::host::covers;
-use crate::task::here;
+use crate::task::here::{self, Here, Settings};
 use crate::task::host::Sight;
+
+/// The agent's own program, also after it was replaced on disk.
+const LAUNCHER: &str = "/proc/self/exe";
 
 /// The library's controls, looked at for tasks.
 pub struct TaskSight {
@@ -25,6 +31,25 @@ pub struct TaskSight {
     pub never_read: Vec<String>,
     /// The agent's own files, covered in every stage.
     pub state: Vec<PathBuf>,
+}
+
+/// This host as tasks see it; to be made on the thread that will execute. `state` are the agent's own files;
+/// `name` can be looked up where all is well.
+///
+/// # Errors
+/// The root cannot be opened.
+pub fn this_host(
+    config: &Config,
+    state: &Path,
+    library: &'static Library,
+    name: Option<String>,
+) -> io::Result<Here> {
+    let never_read: Vec<String> = config.never_read.iter().map(|path| path.display().to_string()).collect();
+    let state = vec![state.to_owned()];
+    let sight = TaskSight { library, never_read: never_read.clone(), state: state.clone() };
+    let settings =
+        Settings { denied: config.deny.paths.clone(), never_read, state, launcher: LAUNCHER.into(), name };
+    Here::new(Arc::new(sight), settings)
 }
 
 impl TaskSight {

@@ -123,7 +123,7 @@ impl Verifier<'_> {
                 format!("the order is for asset {}, this is {}", order.asset, self.asset),
             );
         }
-        self.allowed_here(&order, &script)?;
+        allowed(self.config, &order, &script)?;
         Ok(Verified { order, script, source })
     }
 
@@ -210,27 +210,31 @@ impl Verifier<'_> {
         }
         Ok(())
     }
+}
 
-    fn allowed_here(&self, order: &TaskOrder, script: &Script) -> Result<(), Refused> {
-        if self.config.mode == Mode::Evaluate && order.kind != TaskKind::Preview {
-            return refuse(
-                Refusal::Disabled,
-                "agent.toml says mode = \"evaluate\": this host never runs scripts",
-            );
-        }
-        if let Some(target) =
-            order.targets.iter().find(|target| self.config.deny.controls.contains(&target.spot.control))
-        {
-            return refuse(Refusal::Denied, format!("agent.toml denies control {}", target.spot.control));
-        }
-        if script.confinement == Confine::Host && !self.config.allow_host {
-            return refuse(
-                Refusal::Denied,
-                "the script wants confinement: host, and agent.toml does not say allow_host = true",
-            );
-        }
-        Ok(())
+/// Whether this host's owner lets the order be obeyed at all.
+///
+/// # Errors
+/// What `agent.toml` says against it.
+pub fn allowed(config: &Config, order: &TaskOrder, script: &Script) -> Result<(), Refused> {
+    if config.mode == Mode::Evaluate && order.kind != TaskKind::Preview {
+        return refuse(
+            Refusal::Disabled,
+            "agent.toml says mode = \"evaluate\": this host never runs scripts",
+        );
     }
+    if let Some(target) =
+        order.targets.iter().find(|target| config.deny.controls.contains(&target.spot.control))
+    {
+        return refuse(Refusal::Denied, format!("agent.toml denies control {}", target.spot.control));
+    }
+    if script.confinement == Confine::Host && !config.allow_host {
+        return refuse(
+            Refusal::Denied,
+            "the script wants confinement: host, and agent.toml does not say allow_host = true",
+        );
+    }
+    Ok(())
 }
 
 /// Every declared parameter has a value within its pattern, and nothing else comes along.

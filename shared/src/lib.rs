@@ -13,6 +13,8 @@ pub mod outcome;
 pub mod posture;
 pub mod problem;
 pub mod task;
+pub mod text;
 pub mod time;
 pub mod trust;
+pub mod values;
 pub mod wire;

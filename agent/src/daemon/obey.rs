@@ -15,18 +15,15 @@ use super::{Agent, lock};
 use crate::config::Config;
 use crate::confirm::Contact;
 use crate::link::{Backoff, Floor, Link};
-use crate::sight::TaskSight;
+use crate::sight;
 use crate::stage::{Stage, StageSpec};
-use crate::task::here::{Here, Settings};
+use crate::task::here::Here;
 use crate::task::host::Cancel;
 use crate::task::journal::{Journal, Step};
 use crate::task::nonces::{Claim, Nonces};
 use crate::task::spool::{Pending, Retention, Spool, SpoolError};
 use crate::task::{self, Task, recover};
 use crate::verify::{Refused, Verified, Verifier, refuse};
-
-/// The agent's own program, also after it was replaced on disk.
-const LAUNCHER: &str = "/proc/self/exe";
 
 /// Samples that are taken for one task before its clock is called unknown.
 const SAMPLES: usize = 8;
@@ -62,18 +59,9 @@ impl Workshop {
 
 /// This host as tasks see it; made on the host thread.
 pub fn here(agent: &Agent) -> anyhow::Result<Here> {
-    let never_read: Vec<String> =
-        agent.config.never_read.iter().map(|path| path.display().to_string()).collect();
-    let state = vec![agent.state.path().to_owned()];
-    let sight = TaskSight { library: agent.library, never_read: never_read.clone(), state: state.clone() };
-    let settings = Settings {
-        denied: agent.config.deny.paths.clone(),
-        never_read,
-        state,
-        launcher: LAUNCHER.into(),
-        name: host_name(agent.link().url()),
-    };
-    Here::new(Arc::new(sight), settings).context("the root folder cannot be opened")
+    let name = host_name(agent.link().url());
+    sight::this_host(&agent.config, agent.state.path(), agent.library, name)
+        .context("the root folder cannot be opened")
 }
 
 /// How scripts are confined here, found by opening a stage and closing it again; else why they cannot be.

@@ -1,9 +1,9 @@
 //! Results on stdout: tables for people, JSON and CSV for machines. Hosts, scripts and people name
 //! things, so all text is hostile to a terminal and is made harmless before it is shown.
 
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
+use aright_shared::text::plain;
 use aright_shared::time::Millis;
 use clap::ValueEnum;
 use comfy_table::presets::NOTHING;
@@ -73,34 +73,6 @@ pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `label  value` lines with the values in one column; empty values are left out.
-pub fn facts(facts: &[(&str, String)]) -> String {
-    let shown: Vec<_> = facts.iter().filter(|(_, value)| !value.is_empty()).collect();
-    let width = shown.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
-    let mut text = String::new();
-    for (label, value) in shown {
-        let _ = writeln!(text, "{label:width$}  {}", plain(value));
-    }
-    text
-}
-
-/// Text without control characters: no escape sequence of a host reaches the terminal. Line breaks stay.
-pub fn plain(text: &str) -> String {
-    text.replace('\t', "    ")
-        .chars()
-        .map(|c| match c {
-            '\n' => '\n',
-            c if c.is_control() || is_bidi_control(c) => '\u{fffd}',
-            c => c,
-        })
-        .collect()
-}
-
-/// Marks that reorder text on screen (UAX #9).
-fn is_bidi_control(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{061c}')
-}
-
 /// A spreadsheet takes a cell that begins so for a formula.
 fn spreadsheet_safe(cell: String) -> String {
     if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell }
@@ -113,11 +85,6 @@ pub fn time(at: Option<Millis>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_escape_sequence_reaches_the_terminal() {
-        assert_eq!(plain("a\u{1b}[31mb\u{202e}c\r\nd"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}\nd");
-    }
 
     #[test]
     fn no_cell_is_a_formula() {

@@ -10,10 +10,11 @@ use aright_shared::outcome::{HostChange, Outcome, Refusal};
 use aright_shared::posture::Verdict;
 use aright_shared::task::TaskState;
 use aright_shared::time::{Millis, SECOND};
+use aright_shared::values::Resolved;
 
 use crate::app::App;
 use crate::error::Refused;
-use crate::jobs::values::{Resolved, resolve, targets};
+use crate::jobs::values::{resolve, targets};
 use crate::presence::LiveState;
 use crate::store::jobs::JobScript;
 use crate::store::postures::Place;

@@ -1,128 +1,33 @@
-//! Values for one script on one asset: where several chosen places lead to one task, all their
-//! expectations must accept one of their `set`s, and that one is written.
+//! Values for one script on one asset, from what the chosen places' policies want.
 
 use std::collections::BTreeMap;
 
-use aright_shared::content::policy::Wanted;
-use aright_shared::content::script::{Param, ParamFrom, Script};
-use aright_shared::id::Key;
-use aright_shared::posture::Value;
-use aright_shared::task::Target;
+use aright_shared::content::script::Script;
+use aright_shared::values::{self, NoValue, Resolved, Want};
 
 use crate::content::{Content, fixes};
 use crate::store::postures::Place;
-
-/// What a task is made with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Resolved {
-    pub params: BTreeMap<String, String>,
-    pub targets: Vec<Target>,
-}
-
-/// Why there is no value that serves.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoValue {
-    #[error("{control}: {} cannot agree on a value", listed(.wishes))]
-    Conflict { control: String, wishes: Vec<(Key, String)> },
-    #[error("{control}: no chosen policy says what to set")]
-    Nothing { control: String },
-    #[error("{param}: {value:?} does not match the signed pattern {pattern:?}")]
-    Pattern { param: String, value: String, pattern: String },
-    #[error("{param}: the job must give it")]
-    NotGiven { param: String },
-    #[error("{param}: {control} expects more than one value can say")]
-    Composed { param: String, control: String },
-}
-
-fn listed(wishes: &[(Key, String)]) -> String {
-    let each: Vec<_> = wishes.iter().map(|(policy, value)| format!("{policy} ({value})")).collect();
-    each.join(" and ")
-}
 
 /// `places` are the chosen ones that the script is for, of one asset.
 ///
 /// # Errors
 /// See [`NoValue`].
-pub fn resolve(
-    content: &Content,
+pub fn resolve<'a>(
+    content: &'a Content,
     script: &Script,
-    places: &[Place],
+    places: &'a [Place],
     given: &BTreeMap<String, String>,
 ) -> Result<Resolved, NoValue> {
-    let wants: Vec<(&Place, &Wanted)> =
-        places.iter().filter_map(|place| Some((place, content.want(&place.policy, &place.spot)?))).collect();
-    let mut params = BTreeMap::new();
-    for (name, param) in &script.params {
-        let value = match &param.from {
-            ParamFrom::Set => agreed(&wants, None)?.plain(),
-            ParamFrom::SetOf { set } => agreed(&wants, Some(set))?.plain(),
-            ParamFrom::Expect => expected(name, &wants)?,
-            ParamFrom::Given => {
-                given.get(name).cloned().ok_or_else(|| NoValue::NotGiven { param: name.clone() })?
-            }
-        };
-        params.insert(name.clone(), matching(script, name, param, value)?);
-    }
-    let mut targets: Vec<Target> = Vec::new();
-    for (place, want) in &wants {
-        let target = Target { spot: place.spot.clone(), expect: want.expect.clone() };
-        if !targets.contains(&target) {
-            targets.push(target);
-        }
-    }
-    Ok(Resolved { params, targets })
+    let want = |Place { policy, spot, .. }: &'a Place| {
+        Some(Want { policy, spot, wanted: content.want(policy, spot)? })
+    };
+    values::resolve(script, &places.iter().filter_map(want).collect::<Vec<_>>(), given)
 }
 
 /// Whether a chosen place is to pass after the script: those it says it fixes, and for a custom script
 /// that says nothing all of them.
 pub fn targets(script: &Script, place: &Place) -> bool {
     script.fixes.is_empty() || fixes(script, &place.policy, &place.spot)
-}
-
-/// The first `set` that every expectation accepts.
-fn agreed(wants: &[(&Place, &Wanted)], control: Option<&Key>) -> Result<Value, NoValue> {
-    let concerned: Vec<_> = wants
-        .iter()
-        .filter(|(place, _)| control.is_none_or(|control| place.spot.control == *control))
-        .collect();
-    let name = || {
-        control
-            .or(concerned.first().map(|(place, _)| &place.spot.control))
-            .map_or_else(String::new, Key::to_string)
-    };
-    let mut sets: Vec<&Value> = concerned.iter().filter_map(|(_, want)| want.set.as_ref()).collect();
-    sets.dedup();
-    if sets.is_empty() {
-        return Err(NoValue::Nothing { control: name() });
-    }
-    let accepted = |set: &Value| concerned.iter().all(|(_, want)| want.expect.accepts(set));
-    sets.iter().find(|set| accepted(set)).map(|set| (*set).clone()).ok_or_else(|| {
-        let mut wishes: Vec<(Key, String)> = concerned
-            .iter()
-            .filter_map(|(place, want)| Some((place.policy.clone(), want.set.as_ref()?.plain())))
-            .collect();
-        wishes.sort();
-        wishes.dedup();
-        NoValue::Conflict { control: name(), wishes }
-    })
-}
-
-/// The value of the one condition that all who want the control expect.
-fn expected(param: &str, wants: &[(&Place, &Wanted)]) -> Result<String, NoValue> {
-    let (place, first) = wants.first().ok_or_else(|| NoValue::Nothing { control: String::new() })?;
-    let same = wants.iter().all(|(_, want)| want.expect == first.expect);
-    match (first.expect.conditions().as_slice(), same) {
-        ([one], true) if one.value.is_some() => Ok(one.value.as_ref().map(Value::plain).unwrap_or_default()),
-        _ => Err(NoValue::Composed { param: param.into(), control: place.spot.control.to_string() }),
-    }
-}
-
-/// The wall: what is not signed must match what is, whole.
-fn matching(script: &Script, name: &str, param: &Param, value: String) -> Result<String, NoValue> {
-    match param.accepts(script.interpreter, &value) {
-        true => Ok(value),
-        false => Err(NoValue::Pattern { param: name.into(), value, pattern: param.pattern.clone() }),
-    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use aright_shared::api::{Asset, AssetFilter, AssetState};
 use aright_shared::client::Client;
 use aright_shared::id::AssetId;
+use aright_shared::text::facts;
 use clap::{Args, Subcommand};
 
-use crate::output::{Format, facts, one, rows, time};
+use crate::output::{Format, one, rows, time};
 use crate::session::{all, client};
 
 #[derive(Subcommand)]

@@ -7,11 +7,12 @@ use anyhow::{Context as _, bail, ensure};
 use aright_shared::api::{CustomScript, Job, NewJob, NewRun, Paging, Run};
 use aright_shared::client::Client;
 use aright_shared::id::{JobId, Key, PostureId};
+use aright_shared::text::facts;
 use clap::{Args, Subcommand};
 
 use crate::commands::posture::Choice;
 use crate::commands::{asset, watch};
-use crate::output::{Format, facts, one, rows, time};
+use crate::output::{Format, one, rows, time};
 use crate::session::{all, client};
 
 #[derive(Subcommand)]

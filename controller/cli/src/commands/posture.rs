@@ -4,10 +4,11 @@ use aright_shared::api::{Posture, PostureDetail, PostureFilter};
 use aright_shared::client::Client;
 use aright_shared::id::{Key, PostureId};
 use aright_shared::posture::{Value, Verdict};
+use aright_shared::text::{facts, plain};
 use clap::{Args, Subcommand};
 
 use crate::commands::asset;
-use crate::output::{Format, facts, one, plain, rows, time};
+use crate::output::{Format, one, rows, time};
 use crate::session::{all, client};
 
 #[derive(Subcommand)]

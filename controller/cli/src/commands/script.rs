@@ -9,13 +9,14 @@ use aright_shared::content::script::Script;
 use aright_shared::digest::Digest;
 use aright_shared::envelope::{APPROVAL, Envelope, PublicKey};
 use aright_shared::id::Key;
+use aright_shared::text::{facts, plain};
 use aright_shared::time::{Clock as _, DAY, WallClock};
 use aright_shared::trust::Approval;
 use clap::{Args, Subcommand};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 
-use crate::output::{Format, facts, one, plain, rows};
+use crate::output::{Format, one, rows};
 use crate::session::{all, client};
 
 #[derive(Subcommand)]

@@ -1,9 +1,10 @@
 //! `aright trust`.
 
 use aright_shared::api::Trust;
+use aright_shared::text::facts;
 use clap::Subcommand;
 
-use crate::output::{Format, facts, one};
+use crate::output::{Format, one};
 use crate::session::client;
 
 #[derive(Subcommand)]

@@ -8,11 +8,12 @@ use aright_shared::api::{Job, MAX_WATCH_S, Run, RunState, Task, TaskFilter, Watc
 use aright_shared::client::Client;
 use aright_shared::outcome::Outcome;
 use aright_shared::task::TaskState;
+use aright_shared::text::facts;
 use aright_shared::time::{Clock as _, WallClock};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::output::{Format, facts, json, rows};
+use crate::output::{Format, json, rows};
 use crate::session::all;
 
 /// Of a run that ended otherwise than wished.
