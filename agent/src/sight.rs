@@ -13,6 +13,7 @@ use aright_shared::posture::{Observation, Reading, Spot, Verdict, judge};
 use aright_shared::task::{Judged, Target};
 use aright_shared::time::{Clock, WallClock};
 
+use crate::cage::plan::User;
 use crate::config::Config;
 use crate::evaluate::{self, Evaluator};
 use crate::probe::{Look, Pending, View, persisted_value};
@@ -71,7 +72,8 @@ impl here::Evaluator for TaskSight {
             return unseen(targets);
         };
         let covered = covered.into_iter().map(|cover| cover.path).collect();
-        let view = View::Stage(Pending { covered, ..pending(&script.activate) });
+        let attributes = User::of_this_process().is_some();
+        let view = View::Stage(Pending { covered, attributes, ..pending(&script.activate) });
         sights(&Evaluator::new(self.library, &Root::at(root), &view, WallClock.now()), targets)
     }
 

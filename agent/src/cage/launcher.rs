@@ -23,7 +23,7 @@ use nix::unistd::{ForkResult, Pid, dup2_stdin, pipe2, setsid};
 use super::channel::{Answer, Channel, Ended, Opened, Request, RunOrder, Word};
 use super::init::{self, Streams};
 use super::mounts::{self, Built};
-use super::plan::{Plan, SCRIPT_FILE};
+use super::plan::{Plan, SCRIPT_FILE, User};
 use super::{InForce, Layer, OrUnavailable, Unavailable, sys};
 
 /// The hidden first argument by which the agent's program becomes its own launcher.
@@ -47,7 +47,7 @@ fn run() -> io::Result<()> {
     umask(Mode::empty());
     let Some(Request::Open(plan)) = agent.receive()? else { return Ok(()) };
     let mut in_force = InForce::default();
-    let built = match separate(plan.cage.network, &mut in_force).and_then(|()| mounts::build(&plan)) {
+    let built = match separate(&plan, &mut in_force).and_then(|()| mounts::build(&plan)) {
         Ok(built) => built,
         Err(unavailable) => return agent.send(&Answer::Unavailable(unavailable)),
     };
@@ -165,7 +165,11 @@ impl Launched {
 }
 
 /// One namespace after the other, so that a missing one has a name.
-fn separate(network: Network, in_force: &mut InForce) -> Result<(), Unavailable> {
+fn separate(plan: &Plan, in_force: &mut InForce) -> Result<(), Unavailable> {
+    if let Some(user) = plan.user {
+        become_root_of_ones_own(user)?;
+        in_force.layers.push(Layer::UserNamespace);
+    }
     let mut wanted = vec![
         (Layer::MountNamespace, CloneFlags::CLONE_NEWNS),
         (Layer::IpcNamespace, CloneFlags::CLONE_NEWIPC),
@@ -173,12 +177,29 @@ fn separate(network: Network, in_force: &mut InForce) -> Result<(), Unavailable>
         // For children only: the launcher itself stays outside.
         (Layer::PidNamespace, CloneFlags::CLONE_NEWPID),
     ];
-    if network == Network::None {
+    if plan.cage.network == Network::None {
         wanted.push((Layer::NetworkNamespace, CloneFlags::CLONE_NEWNET));
     }
     for (layer, flag) in wanted {
         unshare(flag).at(layer, "unshare")?;
         in_force.layers.push(layer);
+    }
+    Ok(())
+}
+
+/// One id is mapped, the user's own (user_namespaces(7)); groups cannot be dropped there.
+fn become_root_of_ones_own(user: User) -> Result<(), Unavailable> {
+    unshare(CloneFlags::CLONE_NEWUSER).at(
+        Layer::UserNamespace,
+        "this system lets no ordinary user have one (user.max_user_namespaces, AppArmor): ask as root; unshare",
+    )?;
+    let maps = [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", format!("0 {} 1", user.uid)),
+        ("gid_map", format!("0 {} 1", user.gid)),
+    ];
+    for (name, map) in maps {
+        fs::write(format!("/proc/self/{name}"), map).at(Layer::UserNamespace, name)?;
     }
     Ok(())
 }

@@ -23,6 +23,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
     Session,
+    /// Of an ordinary user only: root there is nobody outside.
+    UserNamespace,
     MountNamespace,
     IpcNamespace,
     UtsNamespace,
@@ -44,6 +46,7 @@ impl std::fmt::Display for Layer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {
             Self::Session => "session",
+            Self::UserNamespace => "user namespace",
             Self::MountNamespace => "mount namespace",
             Self::IpcNamespace => "IPC namespace",
             Self::UtsNamespace => "UTS namespace",

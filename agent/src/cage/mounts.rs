@@ -11,8 +11,8 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::unistd::{chdir, pivot_root};
 
 use super::channel::{By, WritableFolder};
-use super::plan::{DEVICES, Folder, MountStep, Plan, StagePlan, TASK_FOLDER, View, WORK_FOLDER};
-use super::{Layer, OrUnavailable, Unavailable};
+use super::plan::{DEVICES, Folder, MountStep, Plan, StagePlan, TASK_FOLDER, User, View, WORK_FOLDER};
+use super::{Layer, OrUnavailable, Unavailable, sys};
 use crate::meta::{self, Meta};
 
 mod copy;
@@ -26,7 +26,10 @@ pub struct Built {
 }
 
 /// The launcher's tmpfs, mounted where the host's own view does not matter.
-struct Scratch(PathBuf);
+struct Scratch {
+    at: PathBuf,
+    user: Option<User>,
+}
 
 const ON_ITSELF: MsFlags = MsFlags::MS_BIND;
 
@@ -36,8 +39,8 @@ pub fn build(plan: &Plan) -> Result<Built, Unavailable> {
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
         .at(Layer::MountNamespace, "making / private; the root must be a mount point")?;
-    let scratch = Scratch::new(stage)?;
-    let mut built = Building { scratch: &scratch, writable: Vec::new(), frozen: Vec::new() };
+    let scratch = Scratch::new(stage, plan.user)?;
+    let mut built = Building { scratch: &scratch, user: plan.user, writable: Vec::new(), frozen: Vec::new() };
     for step in &stage.mounts {
         built.show(step)?;
     }
@@ -69,18 +72,18 @@ fn enter(root: &Path) -> Result<(), Unavailable> {
 }
 
 impl Scratch {
-    fn new(stage: &StagePlan) -> Result<Self, Unavailable> {
+    fn new(stage: &StagePlan, user: Option<User>) -> Result<Self, Unavailable> {
         let options = format!("mode=0700,size={},nr_inodes={}", stage.size, stage.inodes);
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         mount(Some("aright"), &stage.scratch, Some("tmpfs"), flags, Some(options.as_str()))
             .at(Layer::Stage, format!("a tmpfs on {}", stage.scratch.display()))?;
-        let scratch = Self(stage.scratch.clone());
+        let scratch = Self { at: stage.scratch.clone(), user };
         scratch.folder("root", 0o755)?;
         scratch.folder("void", 0o555)?;
-        fs::write(scratch.0.join("empty"), "").at(Layer::Stage, "scratch")?;
+        fs::write(scratch.at.join("empty"), "").at(Layer::Stage, "scratch")?;
         for cover in ["void", "empty"] {
             // Bound from here later, a cover is read-only at once.
-            let path = scratch.0.join(cover);
+            let path = scratch.at.join(cover);
             bind(&path, &path, ON_ITSELF)?;
             bind(&path, &path, read_only(&[MsFlags::MS_NOEXEC]))?;
         }
@@ -88,7 +91,7 @@ impl Scratch {
     }
 
     fn root(&self) -> PathBuf {
-        self.0.join("root")
+        self.at.join("root")
     }
 
     /// Where a path of the host lies while the stage is being built. The path has no links.
@@ -97,7 +100,7 @@ impl Scratch {
     }
 
     fn folder(&self, name: &str, mode: u32) -> Result<PathBuf, Unavailable> {
-        let path = self.0.join(name);
+        let path = self.at.join(name);
         DirBuilder::new().mode(mode).create(&path).at(Layer::Stage, path.display())?;
         Ok(path)
     }
@@ -121,7 +124,7 @@ impl Scratch {
         for folder in folders {
             let path = self.folder(&format!("run/{}", folder.name), folder.mode)?;
             // chown would take setgid away, and mkdir does not give it.
-            if folder.mode & 0o6000 != 0 || (folder.uid, folder.gid) != (0, 0) {
+            if self.user.is_none() && (folder.mode & 0o6000 != 0 || (folder.uid, folder.gid) != (0, 0)) {
                 chown(&path, Some(folder.uid), Some(folder.gid))
                     .and_then(|()| fs::set_permissions(&path, PermissionsExt::from_mode(folder.mode)))
                     .at(Layer::Stage, path.display())?;
@@ -140,6 +143,12 @@ impl Scratch {
         mount(Some("aright"), target, Some("tmpfs"), flags, options).at(Layer::Stage, "a tmpfs on /dev")?;
         for (name, major, minor) in DEVICES {
             let path = target.join(name);
+            if self.user.is_some() {
+                // Nobody but root makes devices; the host's own serve as well.
+                fs::File::create_new(&path).at(Layer::Stage, name)?;
+                bind(&Path::new("/dev").join(name), &path, ON_ITSELF)?;
+                continue;
+            }
             let mode = Mode::from_bits_truncate(0o666);
             mknod(&path, SFlag::S_IFCHR, mode, makedev(major, minor)).at(Layer::Stage, name)?;
         }
@@ -156,8 +165,12 @@ impl Scratch {
 
     fn cover(&self, stage: &StagePlan) -> Result<(), Unavailable> {
         for cover in &stage.covers {
-            let with = self.0.join(if cover.folder { "void" } else { "empty" });
-            bind(&with, &self.staged(&cover.path), ON_ITSELF)?;
+            let with = self.at.join(if cover.folder { "void" } else { "empty" });
+            let over = self.staged(&cover.path);
+            // What a user may not reach is not there, or reached by nobody, in a copy that they made.
+            if self.user.is_none() || fs::symlink_metadata(&over).is_ok() {
+                bind(&with, &over, ON_ITSELF)?;
+            }
         }
         Ok(())
     }
@@ -165,6 +178,7 @@ impl Scratch {
 
 struct Building<'a> {
     scratch: &'a Scratch,
+    user: Option<User>,
     writable: Vec<(WritableFolder, OwnedFd)>,
     frozen: Vec<(PathBuf, MsFlags)>,
 }
@@ -173,6 +187,10 @@ impl Building<'_> {
     fn show(&mut self, step: &MountStep) -> Result<(), Unavailable> {
         match &step.view {
             View::ReadOnly => self.bind_read_only(step),
+            View::Tree { copies } => {
+                self.tree(step)?;
+                copies.iter().try_for_each(|folder| self.copy(step, folder))
+            }
             View::Writable { copies } => match self.overlay(step) {
                 Ok(()) => Ok(()),
                 // Too deep a stack of overlays, a file system that cannot be a lower one.
@@ -220,23 +238,28 @@ impl Building<'_> {
 
     fn copies(&mut self, step: &MountStep, folders: &[PathBuf]) -> Result<(), Unavailable> {
         self.bind_read_only(step)?;
-        for folder in folders {
-            if folder == Path::new("/") {
-                return Err(Unavailable {
-                    layer: Layer::Stage,
-                    why: "the whole of / would be copied".into(),
-                });
-            }
-            let copy = self.scratch.folder(&format!("copy{}", self.writable.len()), 0o755)?;
-            copy::tree(folder, &copy).at(Layer::Stage, format!("copying {}", folder.display()))?;
-            let fd = open(&copy, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
-                .at(Layer::Stage, copy.display())?;
-            let target = self.scratch.staged(folder);
-            bind(&copy, &target, ON_ITSELF)?;
-            let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | step.flags();
-            self.frozen.push((folder.clone(), flags));
-            self.writable.push((WritableFolder { at: folder.clone(), by: By::Copy }, fd));
+        folders.iter().try_for_each(|folder| self.copy(step, folder))
+    }
+
+    fn tree(&self, step: &MountStep) -> Result<(), Unavailable> {
+        let target = self.scratch.staged(&step.at);
+        bind(&step.at, &target, MsFlags::MS_BIND | MsFlags::MS_REC)?;
+        sys::make_tree_read_only(&target).at(Layer::MountNamespace, "making everything read-only")
+    }
+
+    fn copy(&mut self, step: &MountStep, folder: &Path) -> Result<(), Unavailable> {
+        if folder == Path::new("/") {
+            return Err(Unavailable { layer: Layer::Stage, why: "the whole of / would be copied".into() });
         }
+        let copy = self.scratch.folder(&format!("copy{}", self.writable.len()), 0o755)?;
+        let what = if self.user.is_some() { copy::What::Readable } else { copy::What::All };
+        copy::tree(folder, &copy, what).at(Layer::Stage, format!("copying {}", folder.display()))?;
+        let fd = open(&copy, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+            .at(Layer::Stage, copy.display())?;
+        bind(&copy, &self.scratch.staged(folder), ON_ITSELF)?;
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | step.flags();
+        self.frozen.push((folder.to_owned(), flags));
+        self.writable.push((WritableFolder { at: folder.to_owned(), by: By::Copy }, fd));
         Ok(())
     }
 }

@@ -48,8 +48,26 @@ pub const SCRIPT_FILE: &str = "/run/aright-task/script";
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
+    /// Who asks, where that is not root: everything then happens in a user namespace of theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
     pub stage: StagePlan,
     pub cage: CagePlan,
+}
+
+/// An ordinary user of the host, root in their own namespace and nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl User {
+    /// Who this process runs as; `None` for root.
+    pub fn of_this_process() -> Option<Self> {
+        let uid = nix::unistd::geteuid();
+        (!uid.is_root()).then(|| Self { uid: uid.as_raw(), gid: nix::unistd::getegid().as_raw() })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +105,11 @@ pub enum View {
     ReadOnly,
     /// An overlay; where that is impossible these folders as private copies, the rest read-only.
     Writable {
+        copies: Vec<PathBuf>,
+    },
+    /// With everything mounted below it, read-only, and these folders as private copies of what may be read: all
+    /// that an ordinary user can have, since their namespace may not take the host's mounts apart.
+    Tree {
         copies: Vec<PathBuf>,
     },
 }
@@ -142,6 +165,8 @@ pub struct Wanted<'a> {
     pub writable: &'a [PathBuf],
     pub covers: Vec<Cover>,
     pub limits: &'a Limits,
+    /// For an ordinary user.
+    pub as_user: bool,
 }
 
 /// A line of mountinfo(5), as far as it matters here.
@@ -176,15 +201,7 @@ impl StagePlan {
             scratch: scratch.cloned().unwrap_or_else(|| "/tmp".into()),
             size: u64::from(wanted.limits.stage_mb.unwrap_or(256)) << 20,
             inodes: 20_000,
-            mounts: shown
-                .iter()
-                .map(|mount| MountStep {
-                    at: mount.at.clone(),
-                    nosuid: mount.nosuid,
-                    noexec: mount.noexec,
-                    view: view(mount, &wanted),
-                })
-                .collect(),
+            mounts: if wanted.as_user { vec![tree(&wanted)] } else { apart(&shown, &wanted) },
             replaced: wanted.replaced.to_vec(),
             run_folders: wanted
                 .run_folders
@@ -194,6 +211,22 @@ impl StagePlan {
             covers,
         }
     }
+}
+
+/// Each mount by itself.
+fn apart(shown: &[&HostMount], wanted: &Wanted<'_>) -> Vec<MountStep> {
+    let step = |mount: &&HostMount| MountStep {
+        at: mount.at.clone(),
+        nosuid: mount.nosuid,
+        noexec: mount.noexec,
+        view: view(mount, wanted),
+    };
+    shown.iter().map(step).collect()
+}
+
+fn tree(wanted: &Wanted<'_>) -> MountStep {
+    let copies = outermost(wanted.writable.to_vec());
+    MountStep { at: "/".into(), nosuid: true, noexec: false, view: View::Tree { copies } }
 }
 
 fn is_replaced(wanted: &Wanted<'_>, path: &Path) -> bool {
@@ -258,13 +291,18 @@ fn below_or_itself(folder: &Path, rest: &Path) -> PathBuf {
 /// Writable where something is declared on it.
 fn view(mount: &HostMount, wanted: &Wanted<'_>) -> View {
     let here = |path: &&PathBuf| owner(wanted.mounts, path).is_some_and(|owner| owner.at == mount.at);
-    let mut copies: Vec<PathBuf> = wanted.writable.iter().filter(here).cloned().collect();
+    let copies: Vec<PathBuf> = wanted.writable.iter().filter(here).cloned().collect();
     if copies.is_empty() || mount.read_only {
         return View::ReadOnly;
     }
-    copies.sort();
-    copies.dedup_by(|inner, outer| inner.starts_with(outer));
-    View::Writable { copies }
+    View::Writable { copies: outermost(copies) }
+}
+
+/// Without those that lie in another one.
+fn outermost(mut folders: Vec<PathBuf>) -> Vec<PathBuf> {
+    folders.sort();
+    folders.dedup_by(|inner, outer| inner.starts_with(outer));
+    folders
 }
 
 /// The mount that a path lies on.
@@ -293,6 +331,10 @@ mod tests {
     }
 
     fn stage(mounts: &[HostMount], writable: &[&str]) -> StagePlan {
+        plan(mounts, writable, false)
+    }
+
+    fn plan(mounts: &[HostMount], writable: &[&str], as_user: bool) -> StagePlan {
         let cover = |path: &str, folder| Cover { path: path.into(), folder };
         StagePlan::new(Wanted {
             mounts,
@@ -304,6 +346,7 @@ mod tests {
             writable: &writable.iter().map(PathBuf::from).collect::<Vec<_>>(),
             covers: vec![cover("/etc/shadow", false), cover("/run/aright", true)],
             limits: &Limits::default(),
+            as_user,
         })
     }
 
@@ -323,7 +366,7 @@ mod tests {
             mount("/var", "ext4", false),
         ];
         let stage = stage(&mounts, &["/etc/ssh", "/etc", "/var/lib/x", "/boot/grub"]);
-        let plan = Plan { stage, cage: CagePlan::new(Network::None, &Limits::default()) };
+        let plan = Plan { user: None, stage, cage: CagePlan::new(Network::None, &Limits::default()) };
         let expected = serde_json::json!({
             "stage": {
                 "scratch": "/tmp",
@@ -350,6 +393,21 @@ mod tests {
             },
         });
         assert_eq!(serde_json::to_value(plan).expect("data"), expected);
+    }
+
+    #[test]
+    fn an_ordinary_user_sees_the_tree_and_writes_copies() {
+        let mounts = [mount("/", "ext4", false), mount("/var", "ext4", false), mount("/proc", "proc", false)];
+        let stage = plan(&mounts, &["/var/lib/x", "/etc/ssh", "/etc"], true);
+        let user = Some(User { uid: 1000, gid: 100 });
+        let plan = Plan { user, stage, cage: CagePlan::new(Network::None, &Limits::default()) };
+        let plan = serde_json::to_value(plan).expect("data");
+        assert_eq!(plan["user"], serde_json::json!({"uid": 1000, "gid": 100}));
+        let expected = serde_json::json!(
+            [{"at": "/", "nosuid": true, "view": {"tree": {"copies": ["/etc", "/var/lib/x"]}}}]
+        );
+        assert_eq!(plan["stage"]["mounts"], expected);
+        assert_eq!(plan["stage"]["covers"], serde_json::json!([{"path": "/etc/shadow"}]));
     }
 
     #[test]

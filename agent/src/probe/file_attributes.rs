@@ -14,7 +14,7 @@ pub(super) fn see(look: &Look<'_>, with: &FileAttributes) -> Seen {
         Err(Failed::Absent) => return Seen::of(Reading::Absent(Missing::File)),
         Err(failed) => return Seen::of(failed.reading()),
     };
-    if look.pending().is_some_and(|pending| pending.covers(&with.path)) {
+    if look.pending().is_some_and(|pending| pending.attributes || pending.covers(&with.path)) {
         return Seen::of(Reading::Pending);
     }
     let text = |text: String| Reading::Value(Value::Text(text));

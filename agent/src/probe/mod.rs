@@ -59,6 +59,8 @@ pub struct Pending {
     pub modules: BTreeSet<String>,
     /// Files and folders that are covered by empty ones.
     pub covered: Vec<PathBuf>,
+    /// Owner and mode of everything: an ordinary user's stage is their own.
+    pub attributes: bool,
 }
 
 impl Pending {

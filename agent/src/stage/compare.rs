@@ -12,10 +12,12 @@ use aright_shared::task::Overreach;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::unistd::{AccessFlags, access};
 
 use super::change::{Change, ChangeSet};
 use super::declared::{Declared, IGNORED};
 use crate::cage::channel::{By, WritableFolder};
+use crate::cage::plan::User;
 use crate::meta::{Bytes, Meta, open_path, proc_path};
 
 /// Deepest folder, counted from where the stage is writable.
@@ -44,6 +46,7 @@ pub fn compare(
     let host = open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     let mut comparison = Comparison {
         host,
+        as_user: User::of_this_process().is_some(),
         stage,
         declared,
         changes: BTreeMap::new(),
@@ -60,6 +63,8 @@ pub fn compare(
 
 struct Comparison<'a> {
     host: OwnedFd,
+    /// An ordinary user's copies: owners, modes and attributes are not the host's there.
+    as_user: bool,
     stage: BorrowedFd<'a>,
     declared: &'a Declared,
     changes: BTreeMap<PathBuf, Change>,
@@ -148,6 +153,10 @@ impl Comparison<'_> {
             By::Overlay => beneath(self.stage, path).and_then(|fd| self.meta(fd.as_ref())),
         };
         let (before, after) = match (before, after) {
+            (Ok(before), Ok(after)) if self.as_user => {
+                let after = after.map(|after| as_owned_before(before.as_ref(), after));
+                (before, after)
+            }
             (Ok(before), Ok(after)) => (before, after),
             // Its mode was changed here alone; its content was the host's and is gone there.
             (Ok(None), Err(e)) if by == By::Overlay && is_stale(&e) => {
@@ -192,7 +201,7 @@ impl Comparison<'_> {
                 let stat = fstat(&fd)?;
                 let copied =
                     [SFlag::S_IFREG, SFlag::S_IFDIR, SFlag::S_IFLNK].into_iter().any(|kind| is(&stat, kind));
-                Ok(!copied && !is_there)
+                Ok(!is_there && (!copied || self.as_user && !may_read(&fd, &stat)))
             }
             Err(Errno::EXDEV) => Ok(true),
             Err(Errno::ENOENT) => Ok(false),
@@ -236,6 +245,19 @@ impl Comparison<'_> {
             conflicts: self.conflicts,
         }
     }
+}
+
+/// As if nothing but the content had changed: tools that could not keep the owner drop modes too.
+fn as_owned_before(before: Option<&Meta>, after: Meta) -> Meta {
+    match before {
+        Some(before) => Meta { kind: after.kind, ..before.clone() },
+        None => Meta { uid: 0, gid: 0, ..after },
+    }
+}
+
+/// Whether this user could have copied it.
+fn may_read(fd: &OwnedFd, stat: &FileStat) -> bool {
+    is(stat, SFlag::S_IFLNK) || access(&proc_path(fd.as_fd()), AccessFlags::R_OK).is_ok()
 }
 
 fn is(stat: &FileStat, kind: SFlag) -> bool {

@@ -31,7 +31,7 @@ pub use refusals::Obstacle;
 pub use run::{Cancel, RunError};
 
 use crate::cage::channel::{Answer, By, Channel, Opened, Request, WritableFolder};
-use crate::cage::plan::{CagePlan, Plan, StagePlan, Wanted};
+use crate::cage::plan::{CagePlan, Plan, StagePlan, User, Wanted};
 use crate::cage::{InForce, Unavailable, launcher};
 use crate::meta::{self, Meta};
 use host::Host;
@@ -180,8 +180,9 @@ impl Stage {
         if !obstacles.is_empty() {
             return Err(StageError::Obstacles(obstacles));
         }
-        let opened_with = as_they_are(&declared)?;
-        let plan = plan(spec, &host, &declared)?;
+        let user = User::of_this_process();
+        let opened_with = as_they_are(&declared, user)?;
+        let plan = plan(spec, &host, &declared, user)?;
         let launcher = Launcher::spawn(&spec.launcher)?;
         let (opened, fds) = launcher.open(plan)?;
         let broken =
@@ -272,22 +273,25 @@ impl Held {
 }
 
 /// What exists of what is declared, read once before the script may see it.
-fn as_they_are(declared: &Declared) -> Result<BTreeMap<PathBuf, Meta>, StageError> {
+fn as_they_are(declared: &Declared, user: Option<User>) -> Result<BTreeMap<PathBuf, Meta>, StageError> {
     let failed = |e| launcher_error("reading the declared files", e);
     let mut all = BTreeMap::new();
     for path in declared.existing().map_err(failed)? {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let read = open(&path, flags, Mode::empty()).map_err(io::Error::from).and_then(|fd| Meta::of(&fd));
-        let meta = read.map_err(|e| {
-            let why = format!("cannot be read: {e}");
-            StageError::Obstacles(vec![Obstacle { refusal: Refusal::ReadOnly, path: path.clone(), why }])
-        })?;
-        all.insert(path, meta);
+        match open(&path, flags, Mode::empty()).map_err(io::Error::from).and_then(|fd| Meta::of(&fd)) {
+            Ok(meta) => drop(all.insert(path, meta)),
+            // Not in a user's copy either.
+            Err(e) if user.is_some() && e.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(e) => {
+                let why = format!("cannot be read: {e}");
+                return Err(StageError::Obstacles(vec![Obstacle { refusal: Refusal::ReadOnly, path, why }]));
+            }
+        }
     }
     Ok(all)
 }
 
-fn plan(spec: &StageSpec, host: &Host, declared: &Declared) -> Result<Plan, StageError> {
+fn plan(spec: &StageSpec, host: &Host, declared: &Declared, user: Option<User>) -> Result<Plan, StageError> {
     let covers = host::covers(&spec.never_read, &spec.state, &spec.reads)
         .map_err(|e| launcher_error("looking for what must be covered", e))?;
     let places = declared.places().map_err(|e| launcher_error("looking at the declared files", e))?;
@@ -298,8 +302,9 @@ fn plan(spec: &StageSpec, host: &Host, declared: &Declared) -> Result<Plan, Stag
         writable: &places,
         covers,
         limits: &spec.limits,
+        as_user: user.is_some(),
     });
-    Ok(Plan { stage, cage: CagePlan::new(spec.network, &spec.limits) })
+    Ok(Plan { user, stage, cage: CagePlan::new(spec.network, &spec.limits) })
 }
 
 fn launcher_error(doing: &'static str, source: io::Error) -> StageError {

@@ -39,6 +39,8 @@ pub trait Host {
     /// # Errors
     /// The guard's own words.
     fn guard(&self, script: &Script) -> Result<(), String>;
+    /// Whether everything of the host can be read: by root alone.
+    fn sees_all(&self) -> bool;
     /// Whether this host's owner forbids changes of a path.
     fn denies(&self, path: &Path) -> bool;
     /// How large the declared files are together, in bytes.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use aright_shared::content::script::{Confine, Interpreter, Origin, Reboot, Touch};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
-use aright_shared::posture::{Spot, Verdict};
-use aright_shared::task::{Exit, Judged as JudgedReading, ScriptResult, TaskKind, TaskReport};
+use aright_shared::posture::{Reading, Spot, Verdict};
+use aright_shared::task::{Exit, Judged as JudgedReading, ScriptResult, TargetResult, TaskKind, TaskReport};
 use serde::Serialize;
 
 use super::goal::{Before, Goal, Judged, name};
@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
                 "a library script runs for failed targets, and the order names none",
             );
         }
-        let goal = match Goal::of(self.task.script, targets, self.host.look(targets)) {
+        let goal = match Goal::of(self.task.script, targets, self.host.look(targets), self.host.sees_all()) {
             Before::Go(goal) => goal,
             Before::NotFailed(why) => return refuse(Refusal::NotFailed, why),
             Before::Compliant(goal) => {
@@ -316,7 +316,17 @@ impl<'a> Run<'a> {
     }
 
     pub fn end_preview(&mut self, goal: &Goal) -> Result<(), Stop> {
-        let detail = "a preview: the stage came to this, the host was not touched";
+        let unseen: Vec<String> =
+            self.report.targets.iter().filter(|target| unjudged(target)).map(|t| name(&t.spot)).collect();
+        let blind = match (self.host.sees_all(), unseen.as_slice()) {
+            (true, _) => String::new(),
+            (false, []) => "; owners and what only root may read were not looked at".to_owned(),
+            (false, unseen) => format!(
+                "; not judged, since only root sees owners, modes and secrets: {}; next: preview as root",
+                unseen.join(", ")
+            ),
+        };
+        let detail = format!("a preview: the stage came to this, the host was not touched{blind}");
         self.say(kept_outcome(goal, false), HostChange::None, detail);
         Ok(())
     }
@@ -470,6 +480,11 @@ pub(super) fn add_reversal(report: &mut TaskReport, journal: &Journal, host: &dy
     let both = undo::conflict_diffs(journal, host.tree(), &reversal.files, &secret);
     report.diff.retain(|diff| !both.iter().any(|other| other.path == diff.path));
     report.diff.extend(both);
+}
+
+fn unjudged(target: &TargetResult) -> bool {
+    let pending = |judged: &JudgedReading| judged.reading == Reading::Pending;
+    target.before.verdict == Verdict::Error || target.staged.as_ref().is_some_and(pending)
 }
 
 fn reading(sight: &Sight) -> Option<JudgedReading> {

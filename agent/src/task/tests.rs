@@ -141,6 +141,9 @@ impl Host for World {
     fn live(&self) -> &Live {
         &self.live
     }
+    fn sees_all(&self) -> bool {
+        true
+    }
     fn look(&self, targets: &[Target]) -> Vec<Sight> {
         targets.iter().map(|target| sight(&self.host(), target.spot.control.as_str())).collect()
     }
