@@ -18,10 +18,10 @@ use aright_shared::task::{Delivery, TaskKind, TaskOrder, TaskReport};
 use aright_shared::time::{Clock as _, HOUR, WallClock};
 use aright_shared::values::{Resolved, Want, resolve};
 
+use crate::cage::plan::User;
 use crate::config::Config;
 use crate::confirm::Contact;
 use crate::evaluate::Evaluator;
-use crate::identity::StateDir;
 use crate::probe::View;
 use crate::root::Root;
 use crate::task::host::Cancel;
@@ -76,7 +76,7 @@ pub fn preview(
         clock_limit_ms: 0,
     };
     verify::allowed(config, &order, script).map_err(|refused| anyhow::anyhow!("{refused}"))?;
-    let here = sight::this_host(config, &state(config), Library::builtin(), None)?;
+    let here = sight::this_host(config, &config.state, Library::builtin(), None)?;
     let folder = Scratch::make()?;
     let spool = Spool::open(&folder.0, Arc::new(WallClock))?;
     let delivery = Delivery {
@@ -93,11 +93,6 @@ pub fn preview(
 /// Whether a run would end well.
 pub fn is_good(report: &TaskReport) -> bool {
     matches!(report.outcome, Outcome::Fixed | Outcome::Ran | Outcome::AlreadyCompliant)
-}
-
-/// The agent's own files, to be covered in the stage: also where they are not readable for who asks.
-fn state(config: &Config) -> PathBuf {
-    StateDir::open(&config.state).map_or_else(|_| config.state.clone(), |state| state.path().to_owned())
 }
 
 /// What a job for this host would give to the script: its failed places, with the library's own values; where
@@ -157,7 +152,9 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn make() -> anyhow::Result<Self> {
         use std::os::unix::fs::DirBuilderExt as _;
-        let path = std::env::temp_dir().join(format!("aright-preview-{}", TaskId::new()));
+        // Where it leaves no trace on a disk, for who may write there.
+        let folder = if User::of_this_process().is_none() { "/run".into() } else { std::env::temp_dir() };
+        let path = folder.join(format!("aright-preview-{}", TaskId::new()));
         std::fs::DirBuilder::new()
             .mode(0o700)
             .create(&path)

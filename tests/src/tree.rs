@@ -1,6 +1,6 @@
 //! A listing of everything below some folders, to be compared with a later one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -80,6 +80,15 @@ impl Listing {
             }
         }
         lines
+    }
+
+    /// What is new, gone or different in `later`, times apart.
+    #[must_use]
+    pub fn changed(&self, later: &Self) -> BTreeSet<PathBuf> {
+        let without_time = |entry: &Entry| (entry.content.clone(), entry.mode, entry.owner);
+        let of = |listing: &Self, path: &PathBuf| listing.0.get(path).map(without_time);
+        let all = self.0.keys().chain(later.0.keys());
+        all.filter(|path| of(self, path) != of(later, path)).cloned().collect()
     }
 }
 

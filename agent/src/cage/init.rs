@@ -85,7 +85,8 @@ fn enter(plan: &CagePlan, in_force: &mut InForce) -> Result<(), Unavailable> {
 
 fn mount_proc() -> Result<(), Unavailable> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>).at(Layer::Proc, "mounting /proc")
+    mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)
+        .at(Layer::Proc, "mounting /proc; in a container that covers parts of its own, only root can")
 }
 
 /// By this namespace's own `pid_max`. Before 6.14 that file is the whole machine's: never touched.

@@ -7,6 +7,7 @@ mod demo;
 mod main_job;
 mod many_hosts;
 mod overreach;
+mod preview;
 mod tamper;
 mod testbeds;
 mod timeout;
