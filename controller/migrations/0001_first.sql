@@ -189,8 +189,13 @@ CREATE INDEX runs_by_job ON runs (job, id);
 
 CREATE TABLE tasks (
     id TEXT PRIMARY KEY,
-    job TEXT NOT NULL REFERENCES jobs (id),
-    run TEXT NOT NULL REFERENCES runs (id),
+    kind TEXT NOT NULL,
+    -- Of a run, or asked for by a person, of one host, until it expires.
+    job TEXT REFERENCES jobs (id),
+    run TEXT REFERENCES runs (id),
+    asked_by TEXT,
+    expires_at BIGINT,
+    undo_of TEXT REFERENCES tasks (id),
     asset TEXT NOT NULL REFERENCES assets (id),
     script TEXT NOT NULL REFERENCES scripts (digest),
     position BIGINT NOT NULL,

@@ -47,6 +47,7 @@ pub fn operators_port(app: &Arc<App>) -> Router {
         .route("/assets/{id}", get(operators::assets::show::handle))
         .route("/assets/{id}/revoke", post(operators::assets::revoke::handle))
         .route("/assets/{id}/evaluate", post(operators::assets::evaluate::handle))
+        .route("/assets/{id}/previews", post(operators::assets::preview::handle))
         .route(
             "/enroll-keys",
             get(operators::enroll_keys::list::handle).post(operators::enroll_keys::create::handle),
@@ -66,6 +67,7 @@ pub fn operators_port(app: &Arc<App>) -> Router {
         .route("/runs/{id}", get(operators::runs::show::handle))
         .route("/tasks", get(operators::tasks::list::handle))
         .route("/tasks/{id}", get(operators::tasks::show::handle))
+        .route("/tasks/{id}/undo", post(operators::tasks::undo::handle))
         .route("/trust", get(operators::trust::handle))
         .route_layer(from_fn_with_state(app.clone(), auth::operator::demand));
     Router::new()

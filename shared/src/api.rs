@@ -12,6 +12,7 @@
 //! | `GET assets/{id}` | → [`Asset`] |
 //! | `POST assets/{id}/revoke` | → [`Asset`] |
 //! | `POST assets/{id}/evaluate` | → 204: it evaluates at its next check-in |
+//! | `POST assets/{id}/previews` | [`NewPreview`] → 201 [`Task`]: what a script would do there |
 //! | `POST enroll-keys` | [`NewEnrollKey`] → 201 [`EnrollKeyMade`], the only time the secret is shown |
 //! | `GET enroll-keys` | [`Paging`] → [`Page`] of [`EnrollKey`] |
 //! | `GET technologies`, `controls`, `policies` | [`Paging`] → [`Page`] of the content's own documents |
@@ -29,6 +30,7 @@
 //! | `GET runs/{id}` | [`Watch`] → [`Run`] |
 //! | `GET tasks` | [`TaskFilter`], [`Paging`] → [`Page`] of [`Task`] |
 //! | `GET tasks/{id}` | → [`TaskDetail`] |
+//! | `POST tasks/{id}/undo` | → 201 [`Task`]: brings back what that one changed |
 //! | `GET trust` | → [`Trust`] |
 //!
 //! In a query a list is its key repeated (`policy=a&policy=b`): see [`query_pairs`].
@@ -46,7 +48,7 @@ use crate::envelope::{Envelope, PublicKey};
 use crate::id::{AssetId, EnrollKeyId, JobId, Key, PostureId, RunId, TaskId};
 use crate::outcome::{HostChange, Outcome, Refusal, words};
 use crate::posture::{Evidence, Reading, Spot, Value, Verdict};
-use crate::task::{ClockReading, ClockVerdict, Target, TaskReport, TaskState};
+use crate::task::{ClockReading, ClockVerdict, Target, TaskKind, TaskReport, TaskState};
 use crate::time::Millis;
 use crate::trust::TrustDocument;
 use crate::wire::Facts;
@@ -511,11 +513,30 @@ pub struct TaskFilter {
     pub outcome: Option<Outcome>,
 }
 
+/// A script to be tried on one host's stage: a library script, or an approved one of the user's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPreview {
+    pub script: Key,
+    /// What the script wants to be given.
+    #[serde(default)]
+    pub params: BTreeMap<String, String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     pub id: TaskId,
-    pub job: JobId,
-    pub run: RunId,
+    pub kind: TaskKind,
+    /// Absent, as the run is, for what a person asked of one host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// Who asked for it, where no run did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_of: Option<TaskId>,
     pub asset: AssetId,
     pub hostname: String,
     pub script: Key,

@@ -18,7 +18,7 @@ use crate::output::Format;
     name = "aright",
     version,
     after_help = "Exit codes: 0 done · 1 refused or failed, the reason is on stderr · \
-2 wrong usage · 3 a watched run ended with anything but fixed, already_compliant or ran"
+2 wrong usage · 3 a watched run, or a preview, ended with anything but fixed, already_compliant or ran; an undo was not whole"
 )]
 struct Cli {
     /// How results are printed.
@@ -49,6 +49,8 @@ enum Command {
     /// One script on one host: what it did, and what became of it.
     #[command(subcommand)]
     Task(commands::task::Command),
+    /// Try a script on a stage of a host: what it would change, and whether its controls would pass then.
+    Preview(commands::preview::Preview),
     /// Secrets by which new agents enrol.
     #[command(subcommand)]
     EnrollKey(commands::enroll_key::Command),
@@ -78,7 +80,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Posture(command) => command.run(format).await?,
         Command::Script(command) => command.run(format).await?,
         Command::Job(command) => return command.run(format).await,
-        Command::Task(command) => command.run(format).await?,
+        Command::Task(command) => return command.run(format).await,
+        Command::Preview(preview) => return preview.run(format).await,
         Command::EnrollKey(command) => command.run(format).await?,
         Command::Trust(command) => command.run(format).await?,
     }

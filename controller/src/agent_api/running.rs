@@ -46,7 +46,7 @@ pub async fn handle(
         .write(move |tx| {
             let task = task_of(tx, &id, &live.asset)?;
             if tasks::start(tx, &id, &live.asset, &told.nonce, now, silence_ms)? {
-                runs::touch(tx, &task.run)?;
+                runs::touch(tx, task.run())?;
                 tx.on_commit(move || shared.changed_for_watchers());
                 return Ok::<_, Refused>(None);
             }

@@ -7,7 +7,7 @@ use aright_shared::content::script::Origin;
 use aright_shared::envelope::{Envelope, TASK};
 use aright_shared::id::AssetId;
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
-use aright_shared::task::{Delivery, TaskKind, TaskOrder};
+use aright_shared::task::{Delivery, TaskOrder};
 use aright_shared::time::{MINUTE, Millis, SECOND};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -63,7 +63,7 @@ fn deliver(app: &Arc<App>, tx: &Tx<'_>, task: &Task, now: Millis) -> Result<Opti
     let envelope = Envelope::seal(TASK, &order, &[&app.trust.task_key])?;
     let lease_until = now.plus(i64::from(app.settings.dispatch.lease_s) * SECOND);
     tasks::deliver(tx, &task.id, &order.nonce, &envelope, now, lease_until)?;
-    runs::touch(tx, &task.run)?;
+    runs::touch(tx, task.run())?;
     let shared = app.clone();
     tx.on_commit(move || shared.changed_for_watchers());
     tracing::info!(task.id = %task.id, asset.id = %task.asset, "delivering");
@@ -78,14 +78,14 @@ fn order(app: &App, task: &Task, approval: Option<&Envelope>, now: Millis) -> Re
     };
     Ok(TaskOrder {
         task: task.id.clone(),
-        run: Some(task.run.clone()),
+        run: task.run().cloned(),
         asset: task.asset.clone(),
-        kind: TaskKind::Run,
+        kind: task.kind,
         script: task.script,
         approval: approval.map(Envelope::digest).transpose()?,
         params: task.params.clone(),
         targets: task.targets.clone(),
-        undo_of: None,
+        undo_of: task.undo_of.clone(),
         not_before: now.plus(-MINUTE),
         not_after: now.plus(VALID),
         nonce,

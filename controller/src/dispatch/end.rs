@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aright_shared::outcome::Outcome;
+use aright_shared::outcome::{HostChange, Outcome};
 use aright_shared::task::TaskReport;
 use aright_shared::time::Millis;
 
@@ -50,6 +50,9 @@ pub fn by_report(
     };
     tasks::end(tx, &task.id, &end, now)?;
     tasks::put_report(tx, report, now)?;
+    if let Some(undone) = task.undo_of.as_ref().filter(|_| end.change != HostChange::None) {
+        tasks::set_change(tx, undone, end.change)?;
+    }
     tracing::info!(task.id = %task.id, outcome = %end.outcome, change = %end.change, "a task ended");
     Ok(follow(app, tx, task)?)
 }
@@ -79,7 +82,7 @@ fn check(report: &TaskReport) -> Result<(), Refused> {
 
 /// What is to happen once it is on disk: the asset's next task, the run's end.
 fn follow(app: &Arc<App>, tx: &Tx<'_>, task: &Task) -> Result<(), StoreError> {
-    runs::touch(tx, &task.run)?;
+    runs::touch(tx, task.run())?;
     let (app, asset) = (app.clone(), task.asset.clone());
     tx.on_commit(move || {
         app.presence.offer_work([&asset]);

@@ -8,7 +8,7 @@ use aright_shared::content::script::{Origin, Script};
 use aright_shared::id::{AssetId, JobId, RunId, TaskId};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
 use aright_shared::posture::Verdict;
-use aright_shared::task::TaskState;
+use aright_shared::task::{TaskKind, TaskState};
 use aright_shared::time::{Millis, SECOND};
 use aright_shared::values::Resolved;
 
@@ -18,7 +18,7 @@ use crate::jobs::values::{resolve, targets};
 use crate::presence::LiveState;
 use crate::store::jobs::JobScript;
 use crate::store::postures::Place;
-use crate::store::tasks::{End, Task};
+use crate::store::tasks::{Cause, End, Task};
 use crate::store::{Tx, jobs, runs, scripts, tasks};
 
 /// A chosen place with its verdict of now.
@@ -152,8 +152,9 @@ fn task(
     };
     Task {
         id: TaskId::new(),
-        job: job.clone(),
-        run: run.clone(),
+        kind: TaskKind::Run,
+        cause: Cause::Run { job: job.clone(), run: run.clone() },
+        undo_of: None,
         asset: asset.clone(),
         script: row.digest,
         position,

@@ -61,7 +61,7 @@ pub fn move_on(app: &Arc<App>, tx: &Tx<'_>, todo: &Todo, now: Millis) -> Result<
 fn requeue(app: &Arc<App>, tx: &Tx<'_>, now: Millis) -> Result<(), StoreError> {
     let lapsed = tasks::requeue(tx, now)?;
     for (run, _) in &lapsed {
-        runs::touch(tx, run)?;
+        runs::touch(tx, run.as_ref())?;
     }
     let app = app.clone();
     tx.on_commit(move || app.presence.offer_work(lapsed.iter().map(|(_, asset)| asset)));

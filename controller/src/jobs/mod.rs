@@ -4,4 +4,5 @@
 pub mod custom;
 pub mod save;
 pub mod select;
+pub mod single;
 pub mod values;

@@ -131,6 +131,7 @@ fn singly(app: &App, conn: &Conn, new: &NewJob) -> Result<Vec<AssetId>, Refused>
     }
 }
 
-fn reasons(app: &App, asset: &AssetId) -> Vec<String> {
+/// Why nothing may be remediated on an asset; empty when it may.
+pub fn reasons(app: &App, asset: &AssetId) -> Vec<String> {
     app.presence.agent(asset).map_or_else(|| vec!["no agent".to_owned()], |live| live.state().reasons())
 }

@@ -135,9 +135,11 @@ pub fn has_finished(conn: &Conn) -> Result<bool, StoreError> {
     Ok(found.is_some())
 }
 
-/// Something of it changed.
-pub fn touch(tx: &Tx<'_>, id: &RunId) -> Result<(), StoreError> {
-    tx.execute("UPDATE runs SET revision = revision + 1 WHERE id = $1", params![id.as_str()])?;
+/// Something of it changed; nothing to note where a task is of no run.
+pub fn touch(tx: &Tx<'_>, id: Option<&RunId>) -> Result<(), StoreError> {
+    if let Some(id) = id {
+        tx.execute("UPDATE runs SET revision = revision + 1 WHERE id = $1", params![id.as_str()])?;
+    }
     Ok(())
 }
 

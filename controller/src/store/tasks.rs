@@ -1,4 +1,4 @@
-//! Tasks: one script on one asset in one run. Every legal move from state to state is a statement
+//! Tasks: one script on one asset, in a run or asked for by a person. Every legal move from state to state is a statement
 //! here that changes nothing when the task is elsewhere.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use aright_shared::digest::Digest;
 use aright_shared::envelope::Envelope;
 use aright_shared::id::{AssetId, JobId, RunId, TaskId};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
-use aright_shared::task::{Target, TaskReport, TaskState};
+use aright_shared::task::{Target, TaskKind, TaskReport, TaskState};
 use aright_shared::time::Millis;
 use rusqlite::{Row, params};
 
@@ -19,8 +19,9 @@ use super::{Conn, StoreError, Tx};
 #[derive(Clone, Debug)]
 pub struct Task {
     pub id: TaskId,
-    pub job: JobId,
-    pub run: RunId,
+    pub kind: TaskKind,
+    pub cause: Cause,
+    pub undo_of: Option<TaskId>,
     pub asset: AssetId,
     pub script: Digest,
     /// Its place among the run's tasks on the asset.
@@ -38,6 +39,43 @@ pub struct Task {
     pub ended: Option<Millis>,
 }
 
+/// Why there is a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    Run {
+        job: JobId,
+        run: RunId,
+    },
+    /// A person's wish for one host: it waits for nothing but its host, until it expires.
+    Person {
+        name: String,
+        expires: Millis,
+    },
+}
+
+impl Task {
+    pub fn job(&self) -> Option<&JobId> {
+        match &self.cause {
+            Cause::Run { job, .. } => Some(job),
+            Cause::Person { .. } => None,
+        }
+    }
+
+    pub fn run(&self) -> Option<&RunId> {
+        match &self.cause {
+            Cause::Run { run, .. } => Some(run),
+            Cause::Person { .. } => None,
+        }
+    }
+
+    pub fn asked_by(&self) -> Option<&str> {
+        match &self.cause {
+            Cause::Run { .. } => None,
+            Cause::Person { name, .. } => Some(name),
+        }
+    }
+}
+
 /// What became of it, in short; [`TaskReport`] has the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
@@ -49,7 +87,7 @@ pub struct End {
 
 const COLUMNS: &str = "t.id, t.job, t.run, t.asset, t.script, t.position, t.params, t.targets, \
      t.timeout_ms, t.state, t.outcome, t.refusal, t.change, t.detail, t.queued_at, t.delivered_at, \
-     t.running_at, t.ended_at, t.nonce";
+     t.running_at, t.ended_at, t.nonce, t.kind, t.asked_by, t.expires_at, t.undo_of";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Task> {
     let outcome: Option<Outcome> = parsed_opt(row, 10)?;
@@ -61,10 +99,15 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Task> {
         change: change.unwrap_or(HostChange::Unknown),
         detail,
     });
+    let cause = match (parsed_opt(row, 1)?, parsed_opt(row, 2)?) {
+        (Some(job), Some(run)) => Cause::Run { job, run },
+        _ => Cause::Person { name: row.get(20)?, expires: millis(row, 21)? },
+    };
     Ok(Task {
         id: parsed(row, 0)?,
-        job: parsed(row, 1)?,
-        run: parsed(row, 2)?,
+        kind: parsed(row, 19)?,
+        cause,
+        undo_of: parsed_opt(row, 22)?,
         asset: parsed(row, 3)?,
         script: parsed(row, 4)?,
         position: row.get(5)?,
@@ -85,12 +128,12 @@ pub fn insert(tx: &Tx<'_>, task: &Task) -> Result<(), StoreError> {
     let end = task.end.as_ref();
     tx.execute(
         "INSERT INTO tasks (id, job, run, asset, script, position, params, targets, timeout_ms, state, \
-         outcome, refusal, change, detail, queued_at, ended_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+         outcome, refusal, change, detail, queued_at, ended_at, kind, asked_by, expires_at, undo_of) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
         params![
             task.id.as_str(),
-            task.job.as_str(),
-            task.run.as_str(),
+            task.job().map(JobId::as_str),
+            task.run().map(RunId::as_str),
             task.asset.as_str(),
             task.script.to_string(),
             task.position,
@@ -103,7 +146,14 @@ pub fn insert(tx: &Tx<'_>, task: &Task) -> Result<(), StoreError> {
             end.map(|end| end.change.as_str()),
             end.map_or("", |end| &end.detail),
             task.queued.0,
-            task.ended.map(|at| at.0)
+            task.ended.map(|at| at.0),
+            task.kind.as_str(),
+            task.asked_by(),
+            match &task.cause {
+                Cause::Person { expires, .. } => Some(expires.0),
+                Cause::Run { .. } => None,
+            },
+            task.undo_of.as_ref().map(TaskId::as_str)
         ],
     )?;
     Ok(())
@@ -137,16 +187,17 @@ pub fn list(
     )
 }
 
-/// The one that the asset may have next: of an executing run, in order, while none of its others is
-/// under way.
+/// The one that the asset may have next: what a person asked for, then of an executing run, in order, while none
+/// of its others is under way.
 pub fn next(conn: &Conn, asset: &AssetId, now: Millis) -> Result<Option<Task>, StoreError> {
     conn.row(
         &format!(
-            "SELECT {COLUMNS} FROM tasks t JOIN runs r ON r.id = t.run \
-             WHERE t.asset = $1 AND t.state = 'queued' AND r.state = 'executing' AND r.expires_at > $2 \
+            "SELECT {COLUMNS} FROM tasks t LEFT JOIN runs r ON r.id = t.run \
+             WHERE t.asset = $1 AND t.state = 'queued' AND COALESCE(r.state, 'executing') = 'executing' \
+             AND COALESCE(r.expires_at, t.expires_at) > $2 \
              AND NOT EXISTS (SELECT 1 FROM tasks o WHERE o.asset = $1 \
              AND o.state IN ('delivered', 'running', 'confirming')) \
-             ORDER BY r.started_at, t.run, t.position LIMIT 1"
+             ORDER BY COALESCE(r.started_at, 0), t.run, t.position, t.id LIMIT 1"
         ),
         params![asset.as_str(), now.0],
         read,
@@ -183,7 +234,8 @@ pub fn start(
         "UPDATE tasks SET state = 'running', running_at = $1, lease_until = NULL, \
          silent_at = $1 + timeout_ms + $2 \
          WHERE id = $3 AND asset = $4 AND nonce = $5 AND state IN ('queued', 'delivered') \
-         AND EXISTS (SELECT 1 FROM runs WHERE runs.id = tasks.run AND runs.state = 'executing')",
+         AND (run IS NULL OR EXISTS \
+         (SELECT 1 FROM runs WHERE runs.id = tasks.run AND runs.state = 'executing'))",
         params![now.0, silence_ms, id.as_str(), asset.as_str(), nonce],
     )?;
     Ok(changed == 1)
@@ -209,6 +261,21 @@ pub fn end(tx: &Tx<'_>, id: &TaskId, end: &End, now: Millis) -> Result<(), Store
         ],
     )?;
     Ok(())
+}
+
+/// Notes that another task undid it.
+pub fn set_change(tx: &Tx<'_>, id: &TaskId, change: HostChange) -> Result<(), StoreError> {
+    tx.execute("UPDATE tasks SET change = $1 WHERE id = $2", params![change.as_str(), id.as_str()])?;
+    Ok(())
+}
+
+/// An undo of this task that has not ended.
+pub fn undo_under_way(conn: &Conn, id: &TaskId) -> Result<Option<TaskId>, StoreError> {
+    conn.row(
+        "SELECT id FROM tasks WHERE undo_of = $1 AND state <> 'ended' LIMIT 1",
+        params![id.as_str()],
+        |row| parsed(row, 0),
+    )
 }
 
 /// Keeps the report, replacing one that was not final.
@@ -243,21 +310,21 @@ pub fn has_lapsed(conn: &Conn, now: Millis) -> Result<bool, StoreError> {
 }
 
 /// `delivered` → `queued`, where the lease has run out.
-pub fn requeue(tx: &Tx<'_>, now: Millis) -> Result<Vec<(RunId, AssetId)>, StoreError> {
+pub fn requeue(tx: &Tx<'_>, now: Millis) -> Result<Vec<(Option<RunId>, AssetId)>, StoreError> {
     tx.readable_rows(
         "UPDATE tasks SET state = 'queued', lease_until = NULL \
          WHERE state = 'delivered' AND lease_until <= $1 RETURNING run, asset",
         params![now.0],
-        |row| Ok((parsed(row, 0)?, parsed(row, 1)?)),
+        |row| Ok((parsed_opt(row, 0)?, parsed(row, 1)?)),
     )
 }
 
-/// Queued ones whose run has waited long enough.
+/// Queued ones that have waited long enough.
 pub fn overdue(conn: &Conn, now: Millis) -> Result<Vec<Task>, StoreError> {
     conn.readable_rows(
         &format!(
-            "SELECT {COLUMNS} FROM tasks t JOIN runs r ON r.id = t.run \
-             WHERE t.state = 'queued' AND r.expires_at <= $1"
+            "SELECT {COLUMNS} FROM tasks t LEFT JOIN runs r ON r.id = t.run \
+             WHERE t.state = 'queued' AND COALESCE(r.expires_at, t.expires_at) <= $1"
         ),
         params![now.0],
         read,

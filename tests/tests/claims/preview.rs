@@ -7,7 +7,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use aright_shared::api::{Asset, NewJob, PostureFilter};
+use aright_shared::api::{Asset, NewJob, PostureFilter, TaskDetail};
 use aright_shared::id::Key;
 use aright_shared::library::Library;
 use aright_shared::outcome::{HostChange, Outcome};
@@ -31,13 +31,22 @@ fn a_preview_shows_what_the_run_then_does() -> anyhow::Result<()> {
         until("a report", PATIENCE, || Ok(cli.assets()?.into_iter().find(|asset| asset.postures.fail > 0)))?;
     let listing = || Listing::of_root(&chamber.root(), &agent.state());
 
-    let (mut files, mut previews) = (0, 0);
+    let stock = listing()?;
+    let (mut files, mut ran) = (0, Vec::new());
     for script in Library::builtin().scripts() {
         let before = listing()?;
         let preview = report(&agent.output(&["preview", script.key.as_str(), "--json"])?)?;
         ensure!((preview.outcome, preview.change) == (Outcome::Fixed, HostChange::None), "{preview:#?}");
+        let key = script.key.as_str();
+        let asked: TaskDetail =
+            serde_json::from_value(cli.json(&["preview", key, "--asset", asset.id.as_str()])?)?;
+        let asked = asked.report.context("no report")?;
+        ensure!(
+            (asked.outcome, &asked.diff) == (preview.outcome, &preview.diff),
+            "{asked:#?}\nbut {preview:#?}"
+        );
         let changed = before.diff(&listing()?);
-        ensure!(changed.is_empty(), "the preview of {} changed {changed:?}", script.key);
+        ensure!(changed.is_empty(), "the previews of {} changed {changed:?}", script.key);
 
         let control: Key = script.fixes.first().context("a control")?.control.clone();
         let job = cli.create_job(&NewJob {
@@ -55,11 +64,24 @@ fn a_preview_shows_what_the_run_then_does() -> anyhow::Result<()> {
         let changed = before.changed(&listing()?);
         ensure!(changed == shown, "{} shows {shown:?} and changed {changed:?}", script.key);
         files += run.diff.len();
-        previews += 1;
+        ran.push(task.id.clone());
     }
     println!(
-        "figure: {previews} library scripts: {files} diffs as previewed, the root as it was after each preview"
+        "figure: {} library scripts: {files} diffs as previewed on the host and by the API, the root as it was after each",
+        ran.len()
     );
+    for task in ran.iter().rev() {
+        cli.text(&["task", "undo", task.as_str()])?;
+    }
+    let left = stock.changed(&listing()?);
+    ensure!(left.is_empty(), "undone, and yet {left:?}");
+    let tasks = cli.json(&["task", "list"])?;
+    let undone = tasks.as_array().into_iter().flatten().filter(|task| task["kind"] == "run");
+    ensure!(
+        undone.clone().count() == ran.len() && undone.clone().all(|task| task["change"] == "undone"),
+        "{tasks:#}"
+    );
+    println!("figure: {} of them undone by command, the root as before", ran.len());
     Ok(())
 }
 

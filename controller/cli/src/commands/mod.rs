@@ -5,6 +5,7 @@ pub mod enroll_key;
 pub mod job;
 pub mod login;
 pub mod posture;
+pub mod preview;
 pub mod script;
 pub mod task;
 pub mod trust;

@@ -1,10 +1,16 @@
 //! `aright task`: one script on one host, from values before to values after.
 
+use std::process::ExitCode;
+use std::time::Duration;
+
 use aright_shared::api::{Task, TaskDetail, TaskFilter};
+use aright_shared::client::Client;
 use aright_shared::id::{JobId, RunId, TaskId};
-use aright_shared::outcome::Outcome;
-use aright_shared::text::facts;
+use aright_shared::outcome::{HostChange, Outcome};
+use aright_shared::task::TaskState;
+use aright_shared::text::{facts, plain};
 use clap::{Args, Subcommand};
+use indicatif::ProgressBar;
 
 use crate::commands::{asset, watch};
 use crate::output::{Format, one, rows, time};
@@ -16,6 +22,8 @@ pub enum Command {
     List(List),
     /// One task: outcome, values before and after, diff, output, the layers that held.
     Show { task: TaskId },
+    /// Bring back what a task changed on its host, and wait until it is done.
+    Undo { task: TaskId },
 }
 
 #[derive(Args)]
@@ -32,7 +40,7 @@ pub struct List {
 }
 
 impl Command {
-    pub async fn run(self, format: Format) -> anyhow::Result<()> {
+    pub async fn run(self, format: Format) -> anyhow::Result<ExitCode> {
         let client = client()?;
         match self {
             Self::List(List { job, run, asset, outcome }) => {
@@ -51,21 +59,50 @@ impl Command {
                         time(task.ended),
                         task.id.to_string(),
                     ]
-                })
+                })?;
             }
             Self::Show { task } => {
                 let detail: TaskDetail = client.get(&format!("/api/v1/tasks/{task}")).await?;
-                one(format, &detail, text)
+                one(format, &detail, text)?;
+            }
+            Self::Undo { task } => {
+                let asked: Task = client.post(&format!("/api/v1/tasks/{task}/undo"), &()).await?;
+                let detail = until_ended(&client, &asked).await?;
+                one(format, &detail, text)?;
+                if detail.task.change != Some(HostChange::Undone) {
+                    return Ok(ExitCode::from(watch::NOT_ALL_WELL));
+                }
             }
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
 
-fn text(detail: &TaskDetail) -> String {
+/// Waits on stderr, so that stdout holds the result alone.
+pub async fn until_ended(client: &Client, task: &Task) -> anyhow::Result<TaskDetail> {
+    let spinner = ProgressBar::new_spinner();
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    loop {
+        let detail: TaskDetail = client.get(&format!("/api/v1/tasks/{}", task.id)).await?;
+        if detail.task.state == TaskState::Ended {
+            spinner.finish_and_clear();
+            return Ok(detail);
+        }
+        let (kind, host, state) = (task.kind, plain(&task.hostname), detail.task.state);
+        spinner.set_message(format!("{kind} on {host}: {state}; aright task show {}", task.id));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+/// A task as people read it.
+pub fn text(detail: &TaskDetail) -> String {
     let task = &detail.task;
     let params: Vec<_> = detail.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut text = facts(&[
         ("task", task.id.to_string()),
+        ("kind", task.kind.to_string()),
+        ("undoes", task.undo_of.as_ref().map_or_else(String::new, TaskId::to_string)),
+        ("asked by", task.asked_by.clone().unwrap_or_default()),
         ("host", task.hostname.clone()),
         ("script", format!("{} version {} {}", task.script, task.version, detail.digest)),
         ("values", params.join(" ")),

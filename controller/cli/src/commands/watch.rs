@@ -17,7 +17,7 @@ use crate::output::{Format, json, rows};
 use crate::session::all;
 
 /// Of a run that ended otherwise than wished.
-const NOT_ALL_WELL: u8 = 3;
+pub const NOT_ALL_WELL: u8 = 3;
 
 #[derive(Serialize)]
 struct Ended {
@@ -35,7 +35,8 @@ pub async fn newest_run(client: &Client, format: Format, job: &Job) -> anyhow::R
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(NOT_ALL_WELL) })
 }
 
-fn is_good(outcome: Outcome) -> bool {
+/// A run could not wish for more.
+pub fn is_good(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Fixed | Outcome::AlreadyCompliant | Outcome::Ran)
 }
 

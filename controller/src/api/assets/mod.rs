@@ -2,6 +2,7 @@
 
 pub mod evaluate;
 pub mod list;
+pub mod preview;
 pub mod revoke;
 pub mod show;
 

@@ -2,22 +2,34 @@
 
 pub mod list;
 pub mod show;
+pub mod undo;
 
 use aright_shared::api::Task;
 use aright_shared::content::script::Script;
+use aright_shared::id::TaskId;
 
 use crate::error::Refused;
 use crate::store::{Conn, assets, scripts, tasks};
+
+/// # Errors
+/// There is no such task, or the store failed.
+pub fn shown(conn: &Conn, id: &TaskId) -> Result<Task, Refused> {
+    let row = tasks::get(conn, id)?.ok_or_else(|| Refused::not_found("task", id))?;
+    view(conn, row)
+}
 
 fn view(conn: &Conn, row: tasks::Task) -> Result<Task, Refused> {
     let script = scripts::get(conn, row.script)?.ok_or_else(|| Refused::not_found("script", row.script))?;
     let title = serde_json::from_str::<Script>(&script.bytes)?.title;
     let hostname = assets::hostname(conn, &row.asset)?.unwrap_or_default();
-    let end = row.end;
+    let end = row.end.clone();
     Ok(Task {
-        id: row.id,
-        job: row.job,
-        run: row.run,
+        id: row.id.clone(),
+        kind: row.kind,
+        job: row.job().cloned(),
+        run: row.run().cloned(),
+        asked_by: row.asked_by().map(str::to_owned),
+        undo_of: row.undo_of,
         asset: row.asset,
         hostname,
         script: script.key,
