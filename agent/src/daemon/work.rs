@@ -39,15 +39,17 @@ pub async fn run(agent: Arc<Agent>, mut inbox: mpsc::Receiver<Work>) -> anyhow::
     // What an earlier life left half-done comes first: an undo that waits is the most urgent work there is.
     let resumed = obey::recover(&agent, &workshop).await?;
     let mut confinement = None;
-    evaluate(&agent, &mut confinement).await;
+    let mut owed = evaluate(&agent, &mut confinement).await.is_err();
     for delivery in resumed {
-        task(&agent, &workshop, delivery).await?;
+        owed |= task(&agent, &workshop, delivery).await?.is_err();
     }
     let mut offers = Backoff::default();
     let mut next_evaluation = Instant::now() + every;
     loop {
         // Who watches a run waits for the result: a controller that restarts is offered it as soon as it is back.
-        let pause = if send_results(&agent, &workshop).await? {
+        // What the host looks like goes first: a result that says fixed beside a posture that says fail helps nobody.
+        owed = owed && evaluate(&agent, &mut confinement).await.is_err();
+        let pause = if send_results(&agent, &workshop).await? && !owed {
             offers.reset();
             OFFER_EVERY
         } else {
@@ -55,12 +57,12 @@ pub async fn run(agent: Arc<Agent>, mut inbox: mpsc::Receiver<Work>) -> anyhow::
         };
         tokio::select! {
             work = inbox.recv() => match work {
-                Some(Work::Evaluate) => evaluate(&agent, &mut confinement).await,
-                Some(Work::Task(delivery)) => task(&agent, &workshop, *delivery).await?,
+                Some(Work::Evaluate) => owed |= evaluate(&agent, &mut confinement).await.is_err(),
+                Some(Work::Task(delivery)) => owed |= task(&agent, &workshop, *delivery).await?.is_err(),
                 None => return Ok(()),
             },
             () = sleep_until(next_evaluation) => {
-                evaluate(&agent, &mut confinement).await;
+                owed |= evaluate(&agent, &mut confinement).await.is_err();
                 next_evaluation = Instant::now() + every;
                 workshop.prune(&agent.config);
             }
@@ -71,29 +73,41 @@ pub async fn run(agent: Arc<Agent>, mut inbox: mpsc::Receiver<Work>) -> anyhow::
 
 /// Obeys a task, then tells what the host looks like, then what became of the task: whoever sees a
 /// result sees the posture that it made.
-async fn task(agent: &Arc<Agent>, workshop: &Arc<Workshop>, delivery: Delivery) -> anyhow::Result<()> {
+async fn task(
+    agent: &Arc<Agent>,
+    workshop: &Arc<Workshop>,
+    delivery: Delivery,
+) -> anyhow::Result<Result<(), Owed>> {
     if let Some(refused) = obey::obey(agent, workshop, delivery).await? {
         send_until_known(agent, &refused).await;
     }
-    evaluate(agent, &mut Some(())).await;
-    Ok(())
+    Ok(evaluate(agent, &mut Some(())).await)
 }
+
+/// The controller does not have what was seen: it is to be looked at and told anew.
+struct Owed;
 
 /// Evaluates and reports what changed since the controller last said that it has it. `known` is set once
 /// facts were reported by this process.
-async fn evaluate(agent: &Arc<Agent>, known: &mut Option<()>) {
+async fn evaluate(agent: &Arc<Agent>, known: &mut Option<()>) -> Result<(), Owed> {
     let library = agent.library;
     let facts = match known {
         Some(()) => None,
         None => match agent.host.call(obey::confinement).await {
             Ok(support) => Some(facts::facts(support)),
-            Err(error) => return error!("facts: {error:#}"),
+            Err(error) => {
+                error!("facts: {error:#}");
+                return Err(Owed);
+            }
         },
     };
-    let evaluation = match agent.host.call(move || look(library)).await {
-        Ok(Ok(evaluation)) => evaluation,
-        Ok(Err(error)) => return error!("evaluation: {error}"),
-        Err(error) => return error!("evaluation: {error:#}"),
+    let seen = agent.host.call(move || look(library)).await.and_then(|seen| Ok(seen?));
+    let evaluation = match seen {
+        Ok(evaluation) => evaluation,
+        Err(error) => {
+            error!("evaluation: {error:#}");
+            return Err(Owed);
+        }
     };
     let with_facts = facts.is_some();
     let mut backoff = Backoff::default();
@@ -101,7 +115,7 @@ async fn evaluate(agent: &Arc<Agent>, known: &mut Option<()>) {
     for _ in 0..5 {
         let report = report(agent, &evaluation, facts.clone());
         if report.is_empty() && !with_facts {
-            return;
+            return Ok(());
         }
         match agent.link().report(&report.wire).await {
             Ok(reply) => {
@@ -110,9 +124,14 @@ async fn evaluate(agent: &Arc<Agent>, known: &mut Option<()>) {
                 if reply.in_step {
                     *reported = report.after;
                     *known = Some(());
-                    return;
+                    return Ok(());
                 }
                 reported.clear();
+            }
+            // Said again, it would be refused again; the next evaluation is another.
+            Err(error) if error.is_refusal() => {
+                error!("report: {error}");
+                return Ok(());
             }
             Err(error) => {
                 warn!("report: {error}");
@@ -120,6 +139,7 @@ async fn evaluate(agent: &Arc<Agent>, known: &mut Option<()>) {
             }
         }
     }
+    Err(Owed)
 }
 
 fn look(library: &Library) -> std::io::Result<Evaluation> {

@@ -1,6 +1,7 @@
 //! The claims: one test binary, a module each, run alone by
 //! `cargo nextest run -p aright-tests -E 'test(/^NAME::/)'`.
 
+mod away;
 mod clock;
 mod crash;
 mod demo;
