@@ -33,6 +33,17 @@ pub struct Config {
     /// Paths beyond the built-in list whose content no script and no report may see.
     pub never_read: Vec<PathBuf>,
     pub originals: Originals,
+    /// What becomes of a fix for a file that Puppet, Ansible or cloud-init writes too: `warn` says it in the
+    /// report, `refuse` ends the task `refused: managed_elsewhere`.
+    pub respect_managed: RespectManaged,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RespectManaged {
+    #[default]
+    Warn,
+    Refuse,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +91,7 @@ impl Default for Config {
             deny: Deny::default(),
             never_read: Vec::new(),
             originals: Originals::default(),
+            respect_managed: RespectManaged::default(),
         }
     }
 }

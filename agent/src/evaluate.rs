@@ -112,6 +112,7 @@ impl<'a> Evaluator<'a> {
                 spot: spot("default"),
                 reading: error,
                 evidence: Vec::new(),
+                managed: Vec::new(),
                 at: self.now,
             }],
         }
@@ -119,7 +120,8 @@ impl<'a> Evaluator<'a> {
 
     fn observation(&self, spot: Spot, on: &ControlTechnology) -> Observation {
         let seen = self.look.see(&on.check.at(&spot.instance));
-        Observation { spot, reading: seen.reading, evidence: seen.evidence, at: self.now }
+        let managed = self.look.managed();
+        Observation { spot, reading: seen.reading, evidence: seen.evidence, managed, at: self.now }
     }
 
     /// One place, freshly seen.
@@ -259,6 +261,24 @@ technologies:
                 rows,
                 [("/etc/notice.d/a", "[hello]".into()), ("/etc/notice.d/b", "absent".to_string())]
             );
+        });
+    }
+
+    #[test]
+    fn whoever_else_manages_a_file_is_named() {
+        let status = format!("{}Conffiles:\n /etc/notice.d/b 0\n", SHELL.1);
+        let files = [
+            OS,
+            (SHELL.0, status.as_str()),
+            ("etc/notice.d/a", "# Ansible managed\nhello\n"),
+            ("etc/notice.d/b", "hello\n"),
+            ("etc/notice.d/c", "hello\n"),
+        ];
+        evaluate(&files, |evaluator| {
+            let managed = |one: &Observation| one.managed.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let seen: Vec<_> = evaluator.all().observations.iter().map(managed).collect();
+            let named = ["/etc/notice.d/a is managed by ansible", "/etc/notice.d/b is a conffile of dpkg"];
+            assert_eq!(seen, [vec![named[0].to_owned()], vec![named[1].to_owned()], vec![]]);
         });
     }
 

@@ -20,6 +20,7 @@ pub mod host;
 pub mod identity;
 pub mod link;
 pub mod local;
+pub mod managed;
 pub mod mask;
 pub mod meta;
 pub mod paths;

@@ -146,6 +146,9 @@ pub fn explain(key: &Key) -> anyhow::Result<()> {
         say(&plain(&format!("\n{verdict} on {} ({})", one.spot.technology, one.spot.instance)));
         say(&plain(&format!("  expected  {}", on.expect)));
         say(&plain(&format!("  seen      {}", one.reading)));
+        for managed in &one.managed {
+            say(&plain(&format!("  beware    {managed}")));
+        }
         for evidence in &one.evidence {
             let place = evidence.place.as_deref().map_or_else(String::new, |place| format!(", {place}"));
             say(&plain(&format!("  in        {}{place}: {}", evidence.source, evidence.text.trim_end())));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use aright_shared::content::script::{Activation, Script};
 use aright_shared::library::Library;
-use aright_shared::posture::{Observation, Reading, Spot, Verdict, judge};
+use aright_shared::posture::{Managed, Observation, Reading, Spot, Verdict, judge};
 use aright_shared::task::{Judged, Target};
 use aright_shared::time::{Clock, WallClock};
 
@@ -48,8 +48,14 @@ pub fn this_host(
     let never_read: Vec<String> = config.never_read.iter().map(|path| path.display().to_string()).collect();
     let state = vec![state.to_owned()];
     let sight = TaskSight { library, never_read: never_read.clone(), state: state.clone() };
-    let settings =
-        Settings { denied: config.deny.paths.clone(), never_read, state, launcher: LAUNCHER.into(), name };
+    let settings = Settings {
+        denied: config.deny.paths.clone(),
+        respect_managed: config.respect_managed,
+        never_read,
+        state,
+        launcher: LAUNCHER.into(),
+        name,
+    };
     Here::new(Arc::new(sight), settings)
 }
 
@@ -89,6 +95,13 @@ impl here::Evaluator for TaskSight {
     fn guard(&self, script: &Script) -> Result<(), String> {
         self.live(|evaluator| evaluator.guard(&script.guard))
             .unwrap_or_else(|| Err("the root folder cannot be opened".into()))
+    }
+
+    fn managers(&self, paths: &[String]) -> Vec<Managed> {
+        let Ok(root) = Root::live() else { return Vec::new() };
+        let look = Look::new(&root, &View::Live);
+        let one = |path: &String| Some(Managed { path: path.clone(), by: look.manager(path)? });
+        paths.iter().filter_map(one).collect()
     }
 
     fn persisted(&self, parameter: &str) -> Option<String> {

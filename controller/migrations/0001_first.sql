@@ -107,6 +107,7 @@ CREATE TABLE observations (
     instance TEXT NOT NULL,
     reading TEXT NOT NULL,
     evidence TEXT NOT NULL,
+    managed TEXT NOT NULL,
     observed_at BIGINT NOT NULL,
     PRIMARY KEY (asset, control, technology, instance)
 );

@@ -112,8 +112,17 @@ impl Cli {
     }
 }
 
-/// Starts a controller on free loopback ports and enrols an agent that lives in the throwaway view.
-pub fn start(bin: &Path, work: &Path) -> anyhow::Result<Fleet> {
+/// Where the agent lives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the throwaway view.
+    View,
+    /// On the host itself, with the rights of an ordinary user.
+    AsItIs,
+}
+
+/// Starts a controller on free loopback ports and enrols an agent.
+pub fn start(bin: &Path, work: &Path, place: Place) -> anyhow::Result<Fleet> {
     for folder in ["bin", "view"] {
         fs::create_dir(work.join(folder))?;
     }
@@ -123,7 +132,7 @@ pub fn start(bin: &Path, work: &Path) -> anyhow::Result<Fleet> {
     let controller = start_controller(bin, work)?;
     let cli = Cli { program: bin.join("aright"), session: work.join("session.toml") };
     log_in(&cli, work)?;
-    let agent = start_agent(&cli, &agent_program, work)?;
+    let agent = start_agent(&cli, &agent_program, work, place)?;
     Ok(Fleet { agent, controller, cli })
 }
 
@@ -168,7 +177,7 @@ fn log_in(cli: &Cli, work: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn start_agent(cli: &Cli, program: &Path, work: &Path) -> anyhow::Result<Running> {
+fn start_agent(cli: &Cli, program: &Path, work: &Path, place: Place) -> anyhow::Result<Running> {
     let key = cli.json(&["enroll-key", "create", "--name", "demo"])?;
     let text = |field: &str| {
         key[field].as_str().map(str::to_owned).with_context(|| format!("the key has no {field}"))
@@ -189,8 +198,11 @@ fn start_agent(cli: &Cli, program: &Path, work: &Path) -> anyhow::Result<Running
         .stdin(Stdio::null())
         .output()?;
     ensure!(enrol.status.success(), "enrolment: {}", String::from_utf8_lossy(&enrol.stderr));
-    let mut command = view::command(work, program)?;
-    command.arg("--config").arg(&settings).args(["run", "--private-net"]);
+    let (mut command, private_net) = match place {
+        Place::View => (view::command(work, program)?, Some("--private-net")),
+        Place::AsItIs => (Command::new(program), None),
+    };
+    command.arg("--config").arg(&settings).arg("run").args(private_net);
     Running::start("aright-agent", command, &work.join("agent.log"))
 }
 

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Evaluate this host, fix what fails in a throwaway view of its root, show all of it.
+/// Evaluate this host, fix what fails in a throwaway view of its root, show all of it; without root only previewed.
 #[derive(Parser)]
 #[command(version)]
 struct Demo {

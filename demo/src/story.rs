@@ -6,20 +6,73 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use crate::fleet::{self, Cli};
+use crate::fleet::{self, Cli, Place};
 use crate::witness::Witness;
 
 /// # Errors
 /// A program that did not start or refused, or nothing that could be fixed.
 pub fn tell(bin: &Path, keep: bool) -> anyhow::Result<()> {
-    ensure!(
-        nix::unistd::geteuid().is_root(),
-        "a view of the whole root file system is root's to make; next: run the same command as root (sudo)"
+    if nix::unistd::geteuid().is_root() { fix(bin, keep) } else { preview(bin, keep) }
+}
+
+/// As an ordinary user: what each fix would change, on private copies of what they may read.
+fn preview(bin: &Path, keep: bool) -> anyhow::Result<()> {
+    let work = tempfile::Builder::new().prefix("aright-demo-").tempdir().context("a work folder")?;
+    say(
+        "You are not root, so nothing can be fixed here; what the fixes would change is previewed on private copies.",
     );
+    say("Starting a controller on loopback, and an agent …");
+    let mut fleet = fleet::start(bin, work.path(), Place::AsItIs)?;
+    fleet.wait_for_posture()?;
+
+    heading("This host as it is");
+    fleet.cli.show(&["posture", "list"])?;
+    let asset = fleet.cli.json(&["asset", "list"])?;
+    let asset = asset[0]["id"].as_str().context("no asset")?.to_owned();
+
+    heading("What each fix would change");
+    let (mut good, mut others) = (Vec::new(), Vec::new());
+    for script in scripts_for_failed(&fleet.cli)? {
+        let detail = fleet.cli.json(&["preview", &script, "--asset", &asset])?;
+        show_diff(&detail);
+        match detail["outcome"].as_str() {
+            Some("fixed") => good.push(script),
+            outcome => {
+                say(&format!("  {}", harmless(&detail["detail"])));
+                others.push(format!("{script} ({})", outcome.unwrap_or("no outcome")));
+            }
+        }
+    }
+    say(&format!("\n{} fixes would make their controls pass: {}", good.len(), good.join(", ")));
+    if !others.is_empty() {
+        say(&format!("Not to be told without root: {}", others.join(", ")));
+    }
+    say(
+        "Owners, modes and secrets are for root to see; next: the same command as root (sudo) fixes, in a throwaway view.",
+    );
+    ensure!(!good.is_empty(), "no fix could be previewed");
+    if keep {
+        stay(&fleet, bin)?;
+    }
+    Ok(())
+}
+
+/// Keys of the library's scripts for what fails here.
+fn scripts_for_failed(cli: &Cli) -> anyhow::Result<BTreeSet<String>> {
+    let mut scripts = BTreeSet::new();
+    for posture in cli.json(&["posture", "list", "--status", "fail"])?.as_array().into_iter().flatten() {
+        let detail = cli.json(&["posture", "show", posture["id"].as_str().unwrap_or_default()])?;
+        let keys = detail["scripts"].as_array().into_iter().flatten();
+        scripts.extend(keys.filter_map(Value::as_str).map(str::to_owned));
+    }
+    Ok(scripts)
+}
+
+fn fix(bin: &Path, keep: bool) -> anyhow::Result<()> {
     let host = Witness::look();
     let work = tempfile::Builder::new().prefix("aright-demo-").tempdir().context("a work folder")?;
     say("Starting a controller on loopback, and an agent whose / is a throwaway view of this host's …");
-    let mut fleet = fleet::start(bin, work.path())?;
+    let mut fleet = fleet::start(bin, work.path(), Place::View)?;
     fleet.wait_for_posture()?;
 
     heading("Before: this host as it is");

@@ -47,7 +47,7 @@ use crate::digest::Digest;
 use crate::envelope::{Envelope, PublicKey};
 use crate::id::{AssetId, EnrollKeyId, JobId, Key, PostureId, RunId, TaskId};
 use crate::outcome::{HostChange, Outcome, Refusal, words};
-use crate::posture::{Evidence, Reading, Spot, Value, Verdict};
+use crate::posture::{Evidence, Managed, Reading, Spot, Value, Verdict};
 use crate::task::{ClockReading, ClockVerdict, Target, TaskKind, TaskReport, TaskState};
 use crate::time::Millis;
 use crate::trust::TrustDocument;
@@ -294,6 +294,9 @@ pub struct PostureDetail {
     #[serde(flatten)]
     pub posture: Posture,
     pub evidence: Vec<Evidence>,
+    /// What of the files looked at somebody else manages too.
+    #[serde(default)]
+    pub managed: Vec<Managed>,
     pub rationale: String,
     pub remediation_text: String,
     /// Keys of the approved library scripts that match.

@@ -80,6 +80,38 @@ pub struct Spot {
     pub instance: String,
 }
 
+words! {
+    /// Who else writes files of a host.
+    Manager {
+        Puppet = "puppet",
+        Ansible = "ansible",
+        CloudInit = "cloud-init",
+        /// The file is one of a package's conffiles: dpkg asks before it replaces what was changed.
+        Dpkg = "dpkg",
+    }
+}
+
+impl Manager {
+    /// Whether it brings its own content back by itself.
+    pub fn writes_again(self) -> bool {
+        self != Self::Dpkg
+    }
+}
+
+/// A file that somebody else manages too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Managed {
+    pub path: String,
+    pub by: Manager,
+}
+
+impl fmt::Display for Managed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.by.writes_again() { "managed by" } else { "a conffile of" };
+        write!(f, "{} is {what} {}", self.path, self.by)
+    }
+}
+
 /// Made once by the agent, however many policies judge it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
@@ -88,6 +120,9 @@ pub struct Observation {
     pub reading: Reading,
     #[serde(default)]
     pub evidence: Vec<Evidence>,
+    /// What of the files looked at somebody else manages too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub managed: Vec<Managed>,
     /// In the agent's clock.
     pub at: Millis,
 }

@@ -164,7 +164,10 @@ fn report(agent: &Agent, evaluation: &Evaluation, facts: Option<aright_shared::w
     let after: BTreeMap<Spot, Observation> =
         evaluation.observations.iter().map(|one| (one.spot.clone(), one.clone())).collect();
     let full = reported.is_empty();
-    let is_new = |one: &&Observation| reported.get(&one.spot).is_none_or(|old| old.reading != one.reading);
+    let is_new = |one: &&Observation| {
+        let same = |old: &Observation| old.reading == one.reading && old.managed == one.managed;
+        !reported.get(&one.spot).is_some_and(same)
+    };
     let observations = evaluation.observations.iter().filter(|one| full || is_new(one)).cloned().collect();
     let gone: BTreeSet<_> = reported.keys().filter(|spot| !after.contains_key(*spot)).cloned().collect();
     let wire = Report {

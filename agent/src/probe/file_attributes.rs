@@ -17,6 +17,7 @@ pub(super) fn see(look: &Look<'_>, with: &FileAttributes) -> Seen {
     if look.pending().is_some_and(|pending| pending.attributes || pending.covers(&with.path)) {
         return Seen::of(Reading::Pending);
     }
+    look.looked_at.borrow_mut().insert(with.path.clone());
     let text = |text: String| Reading::Value(Value::Text(text));
     let owner = name_of(look, "/etc/passwd", meta.st_uid);
     let group = name_of(look, "/etc/group", meta.st_gid);

@@ -24,12 +24,14 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use aright_shared::content::probe::Probe;
-use aright_shared::posture::{EVIDENCE_BYTES, ErrorCode, Evidence, Missing, Reading, Value};
+use aright_shared::posture::{
+    EVIDENCE_BYTES, ErrorCode, Evidence, Managed, Manager, Missing, Reading, Value,
+};
 
 pub use kernel_parameter::persisted_value;
 
-use crate::mask;
 use crate::root::{LookError, Root};
+use crate::{managed, mask};
 
 /// What a probe saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +76,9 @@ pub struct Look<'a> {
     root: &'a Root,
     view: &'a View,
     files: RefCell<BTreeMap<String, Result<Rc<str>, Failed>>>,
+    /// Files that the latest probe looked at.
+    looked_at: RefCell<BTreeSet<String>>,
+    conffiles: OnceCell<BTreeSet<String>>,
     systemd: OnceCell<service::Units>,
 }
 
@@ -110,11 +115,19 @@ impl From<LookError> for Failed {
 
 impl<'a> Look<'a> {
     pub fn new(root: &'a Root, view: &'a View) -> Self {
-        Self { root, view, files: RefCell::default(), systemd: OnceCell::new() }
+        Self {
+            root,
+            view,
+            files: RefCell::default(),
+            looked_at: RefCell::default(),
+            conffiles: OnceCell::new(),
+            systemd: OnceCell::new(),
+        }
     }
 
     /// Runs one probe.
     pub fn see(&self, probe: &Probe) -> Seen {
+        self.looked_at.borrow_mut().clear();
         match probe {
             Probe::FileContent(with) => file_content::see(self, with),
             Probe::ConfigValue(with) => config_value::see(self, with),
@@ -128,6 +141,28 @@ impl<'a> Look<'a> {
             Probe::SshdOption(with) => sshd_option::see(self, with),
             Probe::Os(with) => os::see(self, with),
         }
+    }
+
+    /// What of the files that the latest probe looked at somebody else manages too.
+    pub fn managed(&self) -> Vec<Managed> {
+        // Taken out: to look at a file for its markers is to look at it.
+        let paths = std::mem::take(&mut *self.looked_at.borrow_mut());
+        paths.into_iter().filter_map(|path| self.manager(&path).map(|by| Managed { path, by })).collect()
+    }
+
+    /// Who else manages a file; only settings (`/etc`) are anybody's.
+    pub fn manager(&self, path: &str) -> Option<Manager> {
+        if !path.starts_with("/etc/") {
+            return None;
+        }
+        let by_name = path.contains("cloud-init").then_some(Manager::CloudInit);
+        let by_marker = || self.text(path).ok().and_then(|text| managed::by_marker(&text));
+        let conffiles = || {
+            let status = self.text(package::STATUS);
+            self.conffiles
+                .get_or_init(|| status.map_or_else(|_| BTreeSet::new(), |text| managed::conffiles(&text)))
+        };
+        by_name.or_else(by_marker).or_else(|| conffiles().contains(path).then_some(Manager::Dpkg))
     }
 
     pub fn root(&self) -> &Root {
@@ -144,6 +179,7 @@ impl<'a> Look<'a> {
 
     /// A text file, read once. Bytes that are not UTF-8 are replaced: configuration is judged, not kept.
     fn text(&self, path: &str) -> Result<Rc<str>, Failed> {
+        self.looked_at.borrow_mut().insert(path.to_owned());
         if self.pending().is_some_and(|pending| pending.covers(path)) {
             return Err(Failed::Covered);
         }

@@ -5,7 +5,7 @@ use aright_shared::posture::{Missing, Reading, Value};
 
 use super::{Failed, Look, Seen, evidence};
 
-const STATUS: &str = "/var/lib/dpkg/status";
+pub(super) const STATUS: &str = "/var/lib/dpkg/status";
 
 /// The version, or absent (value); absent (file) where dpkg does not keep this system.
 pub(super) fn see(look: &Look<'_>, with: &Package) -> Seen {

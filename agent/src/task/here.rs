@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aright_shared::content::script::{Script, Touch};
-use aright_shared::posture::{Spot, Verdict};
+use aright_shared::posture::{Managed, Spot, Verdict};
 use aright_shared::task::{Confinement, Overreach, ScriptResult, Target};
 
 use super::host::{Cancel, Compared, Host, Ran, Refused, Sight, Standing};
 use crate::activate::Live;
 use crate::cage::plan::User;
 use crate::commit::Tree;
+use crate::config::RespectManaged;
 use crate::confirm::Health;
 use crate::stage::host::{NEVER_READ, matcher};
 use crate::stage::{self, Change, Declared, ScriptRun, Stage, StageSpec};
@@ -32,6 +33,10 @@ pub trait Evaluator: Send + Sync {
     /// # Errors
     /// The guard that does not hold, in its own words.
     fn guard(&self, script: &Script) -> Result<(), String>;
+    /// Which of these files somebody else manages too.
+    fn managers(&self, _paths: &[String]) -> Vec<Managed> {
+        Vec::new()
+    }
     /// The value that files give a kernel parameter.
     fn persisted(&self, parameter: &str) -> Option<String>;
 }
@@ -41,6 +46,7 @@ pub trait Evaluator: Send + Sync {
 pub struct Settings {
     /// Files, or folders with all below them, that no task may change.
     pub denied: Vec<PathBuf>,
+    pub respect_managed: RespectManaged,
     /// Never-read patterns beside the built-in ones.
     pub never_read: Vec<String>,
     /// The agent's own files, covered in every stage.
@@ -122,6 +128,17 @@ impl Host for Here {
     fn is_secret(&self, path: &Path) -> bool {
         // A pattern for a folder holds for all in it.
         self.secrets.iter().any(|secret| path.ancestors().any(|part| secret.is_match(part)))
+    }
+
+    fn managed(&self, touches: &[Touch]) -> Vec<Managed> {
+        let declared = Declared::resolve(touches).ok().and_then(|declared| declared.existing().ok());
+        let paths =
+            declared.unwrap_or_default().into_iter().filter_map(|path| path.to_str().map(str::to_owned));
+        self.evaluator.managers(&paths.collect::<Vec<_>>())
+    }
+
+    fn respects_managed(&self) -> bool {
+        self.settings.respect_managed == RespectManaged::Refuse
     }
 
     fn persisted(&self, parameter: &str) -> Option<String> {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aright_shared::content::script::{Script, Touch};
 use aright_shared::outcome::Refusal;
-use aright_shared::posture::{Spot, Verdict};
+use aright_shared::posture::{Managed, Spot, Verdict};
 use aright_shared::task::{Confinement, Judged, Overreach, ScriptResult, Target};
 
 use crate::activate::Live;
@@ -41,6 +41,10 @@ pub trait Host {
     fn guard(&self, script: &Script) -> Result<(), String>;
     /// Whether everything of the host can be read: by root alone.
     fn sees_all(&self) -> bool;
+    /// Which of the declared files somebody else manages too.
+    fn managed(&self, touches: &[Touch]) -> Vec<Managed>;
+    /// Whether this host's owner wants such files left to their managers.
+    fn respects_managed(&self) -> bool;
     /// Whether this host's owner forbids changes of a path.
     fn denies(&self, path: &Path) -> bool;
     /// How large the declared files are together, in bytes.

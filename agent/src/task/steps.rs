@@ -158,8 +158,21 @@ impl<'a> Run<'a> {
         if let Some(touch) = script.touches.iter().find(|touch| self.host.denies(fixed_part(touch))) {
             return refuse(Refusal::Denied, format!("agent.toml denies changes of {touch}"));
         }
+        self.leaves_to_managers()?;
         self.host.guard(script).or_else(|why| refuse(Refusal::Guard, why))?;
         self.has_room_for_originals()
+    }
+
+    /// A conffile is the administrator's: dpkg asks before it takes it back.
+    fn leaves_to_managers(&self) -> Result<(), Stop> {
+        let managed = self.host.managed(&self.task.script.touches);
+        match managed.iter().find(|file| file.by.writes_again() && self.host.respects_managed()) {
+            None => Ok(()),
+            Some(file) => refuse(
+                Refusal::ManagedElsewhere,
+                format!("{file}, and agent.toml says respect_managed = \"refuse\"; next: change it there"),
+            ),
+        }
     }
 
     fn has_room_for_originals(&self) -> Result<(), Stop> {
@@ -294,7 +307,15 @@ impl<'a> Run<'a> {
         };
         let after = |path: &Path| compared.open(path);
         let secret = |path: &Path| self.host.is_secret(path);
-        diff::of(compared.changes(), &Sources { before: &before, after: &after, secret: &secret })
+        let mut diff =
+            diff::of(compared.changes(), &Sources { before: &before, after: &after, secret: &secret });
+        for file in self.host.managed(&self.task.script.touches).iter().filter(|file| file.by.writes_again())
+        {
+            for one in diff.iter_mut().filter(|one| one.path == file.path) {
+                one.facts.push(format!("managed by {}, which may write it again", file.by));
+            }
+        }
+        diff
     }
 
     pub fn judge(&mut self, goal: &Goal, compared: Box<dyn Compared>) -> Result<Judged, Stop> {

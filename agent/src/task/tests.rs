@@ -14,7 +14,7 @@ use aright_shared::digest::Digest;
 use aright_shared::envelope::{Envelope, TASK};
 use aright_shared::id::{AssetId, TaskId};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
-use aright_shared::posture::{ErrorCode, Reading, Spot, Value, Verdict};
+use aright_shared::posture::{ErrorCode, Managed, Manager, Reading, Spot, Value, Verdict};
 use aright_shared::task::{Confinement, Delivery, Exit, Judged, Overreach, ScriptResult, Target};
 use aright_shared::time::{Millis, WallClock};
 
@@ -38,6 +38,9 @@ struct World {
     /// What happens on the host while the stage is judged.
     meanwhile: Option<fn(&Path)>,
     reachable: AtomicBool,
+    /// Who else writes the file `a`, and whether that is respected.
+    manager: Option<Manager>,
+    respects_managed: bool,
 }
 
 /// What a control says of a tree: its file's word.
@@ -94,6 +97,8 @@ impl World {
             health: Health::default(),
             meanwhile: None,
             reachable,
+            manager: None,
+            respects_managed: false,
         }
     }
 
@@ -143,6 +148,13 @@ impl Host for World {
     }
     fn sees_all(&self) -> bool {
         true
+    }
+    fn managed(&self, _: &[aright_shared::content::script::Touch]) -> Vec<Managed> {
+        let path = "/etc/a".to_owned();
+        self.manager.iter().map(|by| Managed { path: path.clone(), by: *by }).collect()
+    }
+    fn respects_managed(&self) -> bool {
+        self.respects_managed
     }
     fn look(&self, targets: &[Target]) -> Vec<Sight> {
         targets.iter().map(|target| sight(&self.host(), target.spot.control.as_str())).collect()
@@ -395,6 +407,26 @@ fn what_passes_on_stage_and_host_is_kept() {
         "kept",
     ];
     assert_eq!(steps, expected);
+}
+
+#[test]
+fn a_file_of_another_manager_is_named_or_left_alone() {
+    for (manager, respects, ended_as, fact) in [
+        (Manager::Puppet, false, (Outcome::Fixed, HostChange::Kept), true),
+        (Manager::Puppet, true, (Outcome::Refused, HostChange::None), false),
+        (Manager::Dpkg, true, (Outcome::Fixed, HostChange::Kept), false),
+    ] {
+        let mut world = World::new();
+        (world.manager, world.respects_managed) = (Some(manager), respects);
+        let report = world.run(&script(FIX));
+        assert_eq!(ended(&report), ended_as, "{report:#?}");
+        let said = report.diff.iter().any(|diff| diff.facts.iter().any(|fact| fact.contains("puppet")));
+        assert_eq!(said, fact, "{:?}", report.diff);
+        if ended_as.0 == Outcome::Refused {
+            assert_eq!((report.refusal, world.starts()), (Some(Refusal::ManagedElsewhere), 0));
+            assert!(report.detail.contains("/etc/a is managed by puppet"), "{}", report.detail);
+        }
+    }
 }
 
 #[test]

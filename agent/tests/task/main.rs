@@ -110,6 +110,7 @@ fn run(script: &Script, order: &TaskOrder) -> TaskReport {
     let state = Path::new("/var/lib/aright-test");
     let spool = Spool::open(&state.join("tasks"), Arc::new(WallClock)).expect("opens");
     let settings = Settings {
+        respect_managed: Default::default(),
         denied: Vec::new(),
         never_read: Vec::new(),
         state: vec![state.to_owned()],

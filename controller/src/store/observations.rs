@@ -9,7 +9,7 @@ use super::{Conn, StoreError, Tx};
 
 pub fn of_asset(conn: &Conn, asset: &AssetId) -> Result<Vec<Observation>, StoreError> {
     conn.rows(
-        "SELECT control, technology, instance, reading, evidence, observed_at FROM observations \
+        "SELECT control, technology, instance, reading, evidence, managed, observed_at FROM observations \
          WHERE asset = $1 ORDER BY control, technology, instance",
         params![asset.as_str()],
         |row| {
@@ -17,7 +17,8 @@ pub fn of_asset(conn: &Conn, asset: &AssetId) -> Result<Vec<Observation>, StoreE
                 spot: Spot { control: parsed(row, 0)?, technology: parsed(row, 1)?, instance: row.get(2)? },
                 reading: json(row, 3)?,
                 evidence: json(row, 4)?,
-                at: millis(row, 5)?,
+                managed: json(row, 5)?,
+                at: millis(row, 6)?,
             })
         },
     )
@@ -25,10 +26,11 @@ pub fn of_asset(conn: &Conn, asset: &AssetId) -> Result<Vec<Observation>, StoreE
 
 pub fn put(tx: &Tx<'_>, asset: &AssetId, seen: &Observation) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT INTO observations (asset, control, technology, instance, reading, evidence, observed_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) \
+        "INSERT INTO observations (asset, control, technology, instance, reading, evidence, managed, observed_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
          ON CONFLICT (asset, control, technology, instance) DO UPDATE SET \
-         reading = excluded.reading, evidence = excluded.evidence, observed_at = excluded.observed_at",
+         reading = excluded.reading, evidence = excluded.evidence, \
+         managed = excluded.managed, observed_at = excluded.observed_at",
         params![
             asset.as_str(),
             seen.spot.control.as_str(),
@@ -36,6 +38,7 @@ pub fn put(tx: &Tx<'_>, asset: &AssetId, seen: &Observation) -> Result<(), Store
             seen.spot.instance,
             serde_json::to_string(&seen.reading)?,
             serde_json::to_string(&seen.evidence)?,
+            serde_json::to_string(&seen.managed)?,
             seen.at.0
         ],
     )?;

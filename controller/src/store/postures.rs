@@ -2,7 +2,7 @@
 
 use aright_shared::api::PostureFilter;
 use aright_shared::id::{AssetId, Key, PostureId};
-use aright_shared::posture::{Evidence, Reading, Spot, Verdict};
+use aright_shared::posture::{Evidence, Managed, Reading, Spot, Verdict};
 use aright_shared::time::Millis;
 use rusqlite::{Row, params};
 
@@ -125,9 +125,10 @@ pub fn get(conn: &Conn, id: &PostureId) -> Result<Option<Posture>, StoreError> {
     conn.row(&format!("{SELECT} WHERE p.id = $1"), params![id.as_str()], read)
 }
 
-pub fn evidence(conn: &Conn, place: &Place) -> Result<Vec<Evidence>, StoreError> {
+/// What it was judged from: evidence, and what of it somebody else manages too.
+pub fn evidence(conn: &Conn, place: &Place) -> Result<(Vec<Evidence>, Vec<Managed>), StoreError> {
     let found = conn.row(
-        "SELECT evidence FROM observations \
+        "SELECT evidence, managed FROM observations \
          WHERE asset = $1 AND control = $2 AND technology = $3 AND instance = $4",
         params![
             place.asset.as_str(),
@@ -135,7 +136,7 @@ pub fn evidence(conn: &Conn, place: &Place) -> Result<Vec<Evidence>, StoreError>
             place.spot.technology.as_str(),
             place.spot.instance
         ],
-        |row| json(row, 0),
+        |row| Ok((json(row, 0)?, json(row, 1)?)),
     )?;
     Ok(found.unwrap_or_default())
 }

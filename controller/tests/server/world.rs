@@ -226,7 +226,10 @@ impl Agent {
     pub fn see(&mut self, control: &str, instance: &str, reading: Reading) {
         let spot = spot(control, instance);
         let evidence = vec![Evidence { source: "/etc/x".into(), place: None, text: "x".into() }];
-        self.seen.insert(spot.clone(), Observation { spot, reading, evidence, at: Millis(5) });
+        self.seen.insert(
+            spot.clone(),
+            Observation { spot, reading, evidence, managed: Vec::new(), at: Millis(5) },
+        );
     }
 
     /// A host on which `max-days` and both instances of `banner` fail.

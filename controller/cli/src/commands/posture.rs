@@ -140,6 +140,7 @@ fn text(detail: &PostureDetail) -> String {
         ("first failed", time(posture.first_failed)),
         ("last passed", time(posture.last_passed)),
         ("last evaluated", posture.last_evaluated.to_string()),
+        ("beware", detail.managed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
     ]);
     for evidence in &detail.evidence {
         let place = evidence.place.as_deref().map_or_else(String::new, |place| format!(" ({place})"));

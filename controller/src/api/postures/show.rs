@@ -22,12 +22,12 @@ pub async fn handle(
         .store
         .read(move |conn| {
             let Some(row) = postures::get(conn, &wanted)? else { return Ok::<_, StoreError>(None) };
-            let evidence = postures::evidence(conn, &row.place)?;
-            Ok(Some((row, evidence)))
+            let (evidence, managed) = postures::evidence(conn, &row.place)?;
+            Ok(Some((row, evidence, managed)))
         })
         .await?;
     let unknown = || Refused::not_found("posture", &id);
-    let (row, evidence) = found.ok_or_else(&unknown)?;
+    let (row, evidence, managed) = found.ok_or_else(&unknown)?;
     let place = row.place.clone();
     let posture = view(&app, row).ok_or_else(&unknown)?;
     let control = app.content.control(&place.spot.control).ok_or_else(&unknown)?;
@@ -36,6 +36,7 @@ pub async fn handle(
     Ok(Json(PostureDetail {
         posture,
         evidence,
+        managed,
         rationale: control.rationale.clone(),
         remediation_text: on.map(|on| on.remediation_text.clone()).unwrap_or_default(),
         scripts,
