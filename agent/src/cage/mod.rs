@@ -7,6 +7,7 @@
 //!
 //! Knows no jobs and no judging: it takes a [`plan::Plan`] and a [`channel::RunOrder`].
 
+pub mod cgroup;
 pub mod channel;
 pub mod init;
 pub mod launcher;
@@ -18,7 +19,7 @@ mod sys;
 
 use serde::{Deserialize, Serialize};
 
-/// What holds a script back. All but [`Layer::ProcessLimit`] are required.
+/// What holds a script back. All but [`Layer::ProcessLimit`] and [`Layer::Cgroup`] are required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
@@ -40,6 +41,8 @@ pub enum Layer {
     Capabilities,
     NoNewPrivileges,
     Seccomp,
+    /// Limits of all processes together, and their count.
+    Cgroup(cgroup::Version),
 }
 
 impl std::fmt::Display for Layer {
@@ -59,6 +62,7 @@ impl std::fmt::Display for Layer {
             Self::Capabilities => "capabilities",
             Self::NoNewPrivileges => "no new privileges",
             Self::Seccomp => "seccomp",
+            Self::Cgroup(version) => version.name(),
         })
     }
 }

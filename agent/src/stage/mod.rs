@@ -16,6 +16,7 @@ mod run;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,6 +31,7 @@ pub use declared::{Declared, Unresolved};
 pub use refusals::Obstacle;
 pub use run::{Cancel, RunError};
 
+use crate::cage::cgroup::Group;
 use crate::cage::channel::{Answer, By, Channel, Opened, Request, WritableFolder};
 use crate::cage::plan::{CagePlan, Plan, StagePlan, User, Wanted};
 use crate::cage::{InForce, Unavailable, launcher};
@@ -127,6 +129,8 @@ fn read_host() -> Result<Host, StageError> {
 struct Launcher {
     channel: Channel,
     child: Child,
+    /// Dropped, and so removed, when the process has been waited for.
+    group: Group,
 }
 
 /// A view that stands; nothing ran in it yet.
@@ -182,9 +186,12 @@ impl Stage {
         }
         let user = User::of_this_process();
         let opened_with = as_they_are(&declared, user)?;
-        let plan = plan(spec, &host, &declared, user)?;
-        let launcher = Launcher::spawn(&spec.launcher)?;
-        let (opened, fds) = launcher.open(plan)?;
+        let mut plan = plan(spec, &host, &declared, user)?;
+        let group = group(&plan);
+        plan.group = group.membership();
+        let launcher = Launcher::spawn(&spec.launcher, group)?;
+        let (mut opened, fds) = launcher.open(plan)?;
+        opened.in_force.missing.extend_from_slice(launcher.group.missing());
         let broken =
             || launcher_error("an answer without its descriptors", io::ErrorKind::InvalidData.into());
         let mut fds = fds.into_iter();
@@ -304,7 +311,12 @@ fn plan(spec: &StageSpec, host: &Host, declared: &Declared, user: Option<User>) 
         limits: &spec.limits,
         as_user: user.is_some(),
     });
-    Ok(Plan { user, stage, cage: CagePlan::new(spec.network, &spec.limits) })
+    Ok(Plan { user, stage, cage: CagePlan::new(spec.network, &spec.limits), group: None })
+}
+
+fn group(plan: &Plan) -> Group {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Group::new(plan.cage.bounds(&plan.stage, processors))
 }
 
 fn launcher_error(doing: &'static str, source: io::Error) -> StageError {
@@ -313,7 +325,7 @@ fn launcher_error(doing: &'static str, source: io::Error) -> StageError {
 
 impl Launcher {
     /// vfork and exec, at a cost that does not grow with the agent. It inherits one end of the channel only.
-    fn spawn(program: &Path) -> Result<Self, StageError> {
+    fn spawn(program: &Path, group: Group) -> Result<Self, StageError> {
         let failed = |e| launcher_error("starting it", e);
         let (ours, theirs) = Channel::pair().map_err(failed)?;
         let child = Command::new(program)
@@ -324,7 +336,7 @@ impl Launcher {
             .stderr(Stdio::null())
             .spawn()
             .map_err(failed)?;
-        Ok(Self { channel: ours, child })
+        Ok(Self { channel: ours, child, group })
     }
 
     fn open(&self, plan: Plan) -> Result<(Opened, Vec<OwnedFd>), StageError> {

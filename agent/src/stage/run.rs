@@ -71,6 +71,7 @@ impl Stage {
         let mut watch = Watch::new(&self, started + run.timeout)?;
         let ended = watch.until_end()?;
         let wall = started.elapsed();
+        let together = self.held.launcher.group.usage();
         let exit = match (watch.asked, ended.status) {
             // It may have ended by itself just before it was asked to.
             (_, Some(Status::Code(code))) => Exit::Code(code),
@@ -88,8 +89,9 @@ impl Stage {
             stdout: stdout.collected.finish(),
             stderr: stderr.collected.finish(),
             wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
-            cpu_ms: ended.cpu_ms,
-            peak_memory_kb: ended.peak_memory_kb,
+            cpu_ms: together.cpu_ms.unwrap_or(ended.cpu_ms),
+            peak_memory_kb: together.peak_memory_kb.unwrap_or(ended.peak_memory_kb),
+            oom_kills: together.oom_kills,
         };
         Ok(Ran { held: self.held, script, cancelled })
     }

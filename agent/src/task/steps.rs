@@ -237,7 +237,7 @@ impl<'a> Run<'a> {
         };
         let script = masked(ran.script());
         let exit = script.exit;
-        let said = last_line(&script);
+        let said = format!("{}{}", memory(&script), last_line(&script));
         self.report.script = Some(script);
         if ran.was_cancelled() {
             return untouched(
@@ -513,6 +513,15 @@ fn masked(script: &ScriptResult) -> ScriptResult {
         output.tail = mask(&output.tail).into_owned();
     }
     script
+}
+
+/// That memory was short, as part of a sentence.
+fn memory(script: &ScriptResult) -> String {
+    match script.oom_kills {
+        0 => String::new(),
+        1 => ", out of memory (1 process ended)".to_owned(),
+        many => format!(", out of memory ({many} processes ended)"),
+    }
 }
 
 /// The end of what a failed script said, as part of a sentence.
