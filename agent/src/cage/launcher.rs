@@ -22,7 +22,7 @@ use nix::unistd::{ForkResult, Pid, dup2_stdin, pipe2, setsid};
 
 use super::cgroup::Joining;
 use super::channel::{Answer, Channel, Ended, Opened, Request, RunOrder, Word};
-use super::init::{self, Streams};
+use super::init::{self, Cage, Streams};
 use super::mounts::{self, Built};
 use super::plan::{Plan, SCRIPT_FILE, User};
 use super::{InForce, Layer, OrUnavailable, Unavailable, sys};
@@ -81,9 +81,10 @@ impl Launched {
         match sys::fork()? {
             ForkResult::Child => {
                 // Only its own ends stay open: that it notices the launcher's death depends on it.
+                let cage = Cage { plan: &plan.cage, writable: built.writable_folders() };
                 drop((agent, built, group, talk, stdout, stderr));
                 let streams = Streams { stdout: stdout_end, stderr: stderr_end };
-                init::main(&plan.cage, &theirs, streams, in_force)
+                init::main(&cage, &theirs, streams, in_force)
             }
             ForkResult::Parent { child } => {
                 drop((theirs, stdout_end, stderr_end));

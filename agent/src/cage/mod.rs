@@ -10,6 +10,7 @@
 pub mod cgroup;
 pub mod channel;
 pub mod init;
+mod landlock;
 pub mod launcher;
 mod mounts;
 pub mod plan;
@@ -19,7 +20,8 @@ mod sys;
 
 use serde::{Deserialize, Serialize};
 
-/// What holds a script back. All but [`Layer::ProcessLimit`] and [`Layer::Cgroup`] are required.
+/// What holds a script back. All but [`Layer::ProcessLimit`],
+/// [`Layer::Cgroup`] and [`Layer::Landlock`] are required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
@@ -41,6 +43,8 @@ pub enum Layer {
     Capabilities,
     NoNewPrivileges,
     Seccomp,
+    /// Files, signals and sockets fenced in once more.
+    Landlock,
     /// Limits of all processes together, and their count.
     Cgroup(cgroup::Version),
 }
@@ -62,6 +66,7 @@ impl std::fmt::Display for Layer {
             Self::Capabilities => "capabilities",
             Self::NoNewPrivileges => "no new privileges",
             Self::Seccomp => "seccomp",
+            Self::Landlock => "landlock",
             Self::Cgroup(version) => version.name(),
         })
     }
