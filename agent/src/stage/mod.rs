@@ -29,7 +29,7 @@ use aright_shared::task::{Confinement, Overreach, ScriptResult};
 pub use change::{Change, ChangeSet};
 pub use declared::{Declared, Unresolved};
 pub use refusals::Obstacle;
-pub use run::{Cancel, RunError};
+pub use run::{Cancel, RunError, interpreter};
 
 use crate::cage::cgroup::Group;
 use crate::cage::channel::{Answer, By, Channel, Opened, Request, WritableFolder};

@@ -64,7 +64,7 @@ enum Asked {
 impl Stage {
     /// Runs the script to its end, or to the end of its time. Afterwards no process of it is left.
     pub fn run(self, run: &ScriptRun) -> Result<Ran, RunError> {
-        let interpreter = interpreter(run.interpreter)?;
+        let interpreter = interpreter(&run.interpreter)?;
         let order = RunOrder { interpreter, body: run.body.clone(), environment: run.params.clone() };
         self.held.launcher.channel.send(&Request::Run(order))?;
         let started = Instant::now();
@@ -97,12 +97,14 @@ impl Stage {
     }
 }
 
-fn interpreter(named: Interpreter) -> Result<PathBuf, RunError> {
+/// Where it is on this system.
+pub fn interpreter(named: &Interpreter) -> Result<PathBuf, RunError> {
     match named {
         Interpreter::Sh => Ok("/bin/sh".into()),
         Interpreter::Bash => Ok("/bin/bash".into()),
         Interpreter::Python3 => Ok("/usr/bin/python3".into()),
-        Interpreter::Cmd | Interpreter::Powershell => Err(RunError::Interpreter(named)),
+        Interpreter::Program(path) => Ok(path.into()),
+        Interpreter::Cmd | Interpreter::Powershell => Err(RunError::Interpreter(named.clone())),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use aright_shared::content::script::{Confine, Interpreter, Origin, Reboot, Touch};
+use aright_shared::content::script::{Confine, Origin, Reboot, Touch};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
 use aright_shared::posture::{Reading, Spot, Verdict};
 use aright_shared::task::{Exit, Judged as JudgedReading, ScriptResult, TargetResult, TaskKind, TaskReport};
@@ -141,12 +141,6 @@ impl<'a> Run<'a> {
             return refuse(
                 Refusal::Unsupported,
                 "the script wants confinement: host, which this agent cannot do yet; next: a staged script",
-            );
-        }
-        if matches!(script.interpreter, Interpreter::Cmd | Interpreter::Powershell) {
-            return refuse(
-                Refusal::Unsupported,
-                format!("interpreter {} is not one of Linux", script.interpreter),
             );
         }
         if script.reboot == Reboot::Needed {
