@@ -89,6 +89,11 @@ pub enum StageError {
     /// Never empty; the first counts.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Obstacles(Vec<Obstacle>),
+    #[error(
+        "what the script writes may take up to {needed_mb} MB of memory, {free_mb} MB are free; next: free some, or \
+         give the script a smaller limits.stage_mb"
+    )]
+    NoMemory { needed_mb: u64, free_mb: u64 },
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     #[error("the launcher: {doing}")]
@@ -105,6 +110,7 @@ impl StageError {
         match self {
             Self::Unresolved(_) => Refusal::ReadOnly,
             Self::Obstacles(all) => all.first().map_or(Refusal::ReadOnly, |obstacle| obstacle.refusal),
+            Self::NoMemory { .. } => Refusal::NoSpace,
             Self::Unavailable(_) | Self::Launcher { .. } => Refusal::ConfinementUnavailable,
         }
     }
@@ -187,6 +193,7 @@ impl Stage {
         let user = User::of_this_process();
         let opened_with = as_they_are(&declared, user)?;
         let mut plan = plan(spec, &host, &declared, user)?;
+        has_memory(&plan.stage)?;
         let group = group(&plan);
         plan.group = group.membership();
         let launcher = Launcher::spawn(&spec.launcher, group)?;
@@ -312,6 +319,16 @@ fn plan(spec: &StageSpec, host: &Host, declared: &Declared, user: Option<User>) 
         as_user: user.is_some(),
     });
     Ok(Plan { user, stage, cage: CagePlan::new(spec.network, &spec.limits), group: None })
+}
+
+/// The stage is a tmpfs: a full one must not take the memory that the host lives on.
+fn has_memory(stage: &StagePlan) -> Result<(), StageError> {
+    match host::free_memory() {
+        Some(free) if free < stage.size => {
+            Err(StageError::NoMemory { needed_mb: stage.size >> 20, free_mb: free >> 20 })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn group(plan: &Plan) -> Group {
