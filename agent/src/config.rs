@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use aright_shared::content::script::Interpreter;
 use aright_shared::digest::Digest;
 use aright_shared::id::Key;
 use serde::{Deserialize, Serialize};
 
+use crate::cage::plan::REPLACED;
 use crate::paths;
 
 /// The settings file, every key optional. An unknown key is an error.
@@ -29,6 +31,8 @@ pub struct Config {
     pub allow_host: bool,
     /// Whether approvals by keys that stay with the controller are believed.
     pub allow_online_approvers: bool,
+    /// Programs beside sh, bash and python3 that may read scripts here.
+    pub interpreters: Vec<PathBuf>,
     pub deny: Deny,
     /// Paths beyond the built-in list whose content no script and no report may see.
     pub never_read: Vec<PathBuf>,
@@ -88,6 +92,7 @@ impl Default for Config {
             evaluate_every_s: 4 * 3600,
             allow_host: false,
             allow_online_approvers: true,
+            interpreters: Vec::new(),
             deny: Deny::default(),
             never_read: Vec::new(),
             originals: Originals::default(),
@@ -126,6 +131,18 @@ impl Config {
             "evaluate_every_s: {} must lie between 60 (a minute) and 604800 (a week)",
             self.evaluate_every_s
         );
+        for program in &self.interpreters {
+            let is_program = program.to_str().and_then(|path| path.parse().ok());
+            anyhow::ensure!(
+                matches!(is_program, Some(Interpreter::Program(_))),
+                "interpreters: {program:?} must be an absolute path, such as \"/usr/bin/perl\""
+            );
+            anyhow::ensure!(
+                !REPLACED.iter().any(|folder| program.starts_with(folder)),
+                "interpreters: {program:?} is out of a script's sight; next: a program outside of {}",
+                REPLACED.join(" ")
+            );
+        }
         for path in self.deny.paths.iter().chain(&self.never_read) {
             anyhow::ensure!(path.is_absolute(), "path {} must be absolute", path.display());
         }
@@ -163,6 +180,18 @@ mod tests {
         assert!(error.contains("evaluate_every_s: 5") && error.contains("60"), "{error}");
         let error = format!("{:#}", load("controllers = [\"http://x\"]").expect_err("refused"));
         assert!(error.contains("http://x") && error.contains("https://"), "{error}");
+    }
+
+    #[test]
+    fn an_interpreter_is_a_program_that_scripts_can_see() {
+        let config = load("interpreters = [\"/usr/bin/perl\"]").expect("loads");
+        assert_eq!(config.interpreters, [PathBuf::from("/usr/bin/perl")]);
+        for (program, why) in
+            [("perl", "absolute"), ("/usr/../x", "absolute"), ("/tmp/x", "out of a script's sight")]
+        {
+            let error = format!("{:#}", load(&format!("interpreters = [{program:?}]")).expect_err(program));
+            assert!(error.contains(program) && error.contains(why), "{error}");
+        }
     }
 
     #[test]

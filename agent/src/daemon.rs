@@ -57,6 +57,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Errors
 /// Not enrolled, damaged state, no runtime.
 pub fn run(config: Config, network: Network) -> anyhow::Result<()> {
+    // Before any other process is started.
+    crate::cage::cgroup::settle();
     let host = HostThread::start(network)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -1,7 +1,9 @@
 //! Whether an order may be obeyed: signatures, approval, digests, asset, validity, parameters.
 //! Nothing here trusts the controller's word: only keys that it cannot replace.
 
-use aright_shared::content::script::{Confine, Script};
+use std::path::Path;
+
+use aright_shared::content::script::{Confine, Interpreter, Script};
 use aright_shared::digest::Digest;
 use aright_shared::envelope::{OpenError, PublicKey, TASK};
 use aright_shared::id::AssetId;
@@ -234,6 +236,17 @@ pub fn allowed(config: &Config, order: &TaskOrder, script: &Script) -> Result<()
             "the script wants confinement: host, and agent.toml does not say allow_host = true",
         );
     }
+    if let Interpreter::Program(path) = &script.interpreter
+        && !config.interpreters.iter().any(|allowed| allowed == Path::new(path))
+    {
+        return refuse(
+            Refusal::Denied,
+            format!(
+                "the script wants the interpreter {path}, which agent.toml does not list; next: there, \
+                 interpreters = [{path:?}]"
+            ),
+        );
+    }
     Ok(())
 }
 
@@ -246,7 +259,7 @@ fn check_params(order: &TaskOrder, script: &Script) -> Result<(), Refused> {
                 format!("{name} has no value; its pattern is {:?}", param.pattern),
             );
         };
-        if !param.accepts(script.interpreter, value) {
+        if !param.accepts(&script.interpreter, value) {
             return refuse(
                 Refusal::BadParameter,
                 format!("{name} is {:?}, outside its signed pattern {:?}", clip(value), param.pattern),
@@ -271,4 +284,48 @@ fn refusal_of(error: &OpenError, what: &str) -> Refused {
 
 fn clip(text: &str) -> String {
     text.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use aright_shared::id::TaskId;
+
+    use super::*;
+
+    #[test]
+    fn a_program_reads_scripts_only_where_agent_toml_lists_it() {
+        let order = TaskOrder {
+            task: TaskId::new(),
+            run: None,
+            asset: AssetId::new(),
+            kind: TaskKind::Run,
+            script: Digest::of(b""),
+            approval: None,
+            params: Default::default(),
+            targets: Vec::new(),
+            undo_of: None,
+            not_before: Millis(0),
+            not_after: Millis(1),
+            nonce: String::new(),
+            confirm_s: 0,
+            clock_limit_ms: 0,
+        };
+        let read_by = |interpreter: &str| -> Script {
+            serde_json::from_value(serde_json::json!({
+                "aright": 1, "kind": "script", "key": "x", "origin": "custom", "title": "X", "risk": "safe",
+                "interpreter": interpreter, "body": "1",
+            }))
+            .expect("a script")
+        };
+        let with = |interpreters: &[&str]| Config {
+            interpreters: interpreters.iter().map(Into::into).collect(),
+            ..Config::default()
+        };
+        let (perl, other) = (read_by("/usr/bin/perl"), with(&["/usr/bin/perl5", "/usr/bin"]));
+        let refused = allowed(&other, &order, &perl).expect_err("refused");
+        assert_eq!(refused.reason, Refusal::Denied);
+        assert!(refused.detail.contains("next: there, interpreters = [\"/usr/bin/perl\"]"), "{refused}");
+        assert_eq!(allowed(&with(&["/usr/bin/perl"]), &order, &perl), Ok(()));
+        assert_eq!(allowed(&Config::default(), &order, &read_by("bash")), Ok(()));
+    }
 }

@@ -133,8 +133,16 @@ pub struct ScriptResult {
     pub stderr: Output,
     pub wall_ms: u64,
     pub cpu_ms: u64,
-    /// Of the largest process, in KiB.
+    /// Of all processes together where a control group counted them, else of the largest; in KiB.
     pub peak_memory_kb: u64,
+    /// Processes that were ended because all together met their limit of memory.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub oom_kills: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

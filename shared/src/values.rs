@@ -114,7 +114,7 @@ fn expected(param: &str, wants: &[Want<'_>]) -> Result<String, NoValue> {
 
 /// The wall: what is not signed must match what is, whole.
 fn matching(script: &Script, name: &str, param: &Param, value: String) -> Result<String, NoValue> {
-    match param.accepts(script.interpreter, &value) {
+    match param.accepts(&script.interpreter, &value) {
         true => Ok(value),
         false => Err(NoValue::Pattern { param: name.into(), value, pattern: param.pattern.clone() }),
     }

@@ -25,6 +25,13 @@ const ENVIRONMENT: [(&str, &str); 2] =
 /// Process numbers below this are given out only once in a PID namespace.
 const RESERVED_PIDS: u64 = 300;
 
+/// What the script is held back by.
+pub struct Cage<'a> {
+    pub plan: &'a CagePlan,
+    /// Where the stage can be written to.
+    pub writable: Vec<PathBuf>,
+}
+
 /// Where the script's output goes.
 pub struct Streams {
     pub stdout: OwnedFd,
@@ -32,8 +39,8 @@ pub struct Streams {
 }
 
 /// Ends the process: 0 when everything was said, else 1.
-pub fn main(plan: &CagePlan, launcher: &Channel, streams: Streams, in_force: InForce) -> ! {
-    let code = match run(plan, launcher, streams, in_force) {
+pub fn main(cage: &Cage<'_>, launcher: &Channel, streams: Streams, in_force: InForce) -> ! {
+    let code = match run(cage, launcher, streams, in_force) {
         Ok(()) => 0,
         Err(unavailable) => {
             let _ = launcher.send(&Word::Unavailable(unavailable));
@@ -44,12 +51,12 @@ pub fn main(plan: &CagePlan, launcher: &Channel, streams: Streams, in_force: InF
 }
 
 fn run(
-    plan: &CagePlan,
+    cage: &Cage<'_>,
     launcher: &Channel,
     streams: Streams,
     mut in_force: InForce,
 ) -> Result<(), Unavailable> {
-    enter(plan, &mut in_force)?;
+    enter(cage, &mut in_force)?;
     launcher.send(&Word::Ready(in_force)).at(Layer::Session, "talking to the launcher")?;
     // The launcher's end is also noticed here when it died before the death signal was asked for.
     let Some(Request::Run(order)) =
@@ -64,14 +71,14 @@ fn run(
     launcher.send(&word).at(Layer::Session, "talking to the launcher")
 }
 
-fn enter(plan: &CagePlan, in_force: &mut InForce) -> Result<(), Unavailable> {
+fn enter(cage: &Cage<'_>, in_force: &mut InForce) -> Result<(), Unavailable> {
     // A session inside the namespace: `kill 0` must not reach the launcher's process group.
     setsid().at(Layer::Session, "setsid")?;
     prctl::set_pdeathsig(Signal::SIGKILL).at(Layer::Session, "death signal")?;
     in_force.layers.push(Layer::Session);
     mount_proc()?;
     in_force.layers.push(Layer::Proc);
-    match limit_processes(plan.processes) {
+    match limit_processes(cage.plan.processes) {
         Ok(()) => in_force.layers.push(Layer::ProcessLimit),
         Err(why) => in_force.missing.push((Layer::ProcessLimit, why)),
     }
@@ -80,7 +87,7 @@ fn enter(plan: &CagePlan, in_force: &mut InForce) -> Result<(), Unavailable> {
     protect_proc()?;
     umask(Mode::from_bits_truncate(0o022));
     chdir(WORK_FOLDER).at(Layer::Stage, WORK_FOLDER)?;
-    privileges::give_up(plan, in_force)
+    privileges::give_up(cage.plan, &cage.writable, in_force)
 }
 
 fn mount_proc() -> Result<(), Unavailable> {

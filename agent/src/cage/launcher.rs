@@ -20,8 +20,9 @@ use nix::sys::time::TimeValLike;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, dup2_stdin, pipe2, setsid};
 
+use super::cgroup::Joining;
 use super::channel::{Answer, Channel, Ended, Opened, Request, RunOrder, Word};
-use super::init::{self, Streams};
+use super::init::{self, Cage, Streams};
 use super::mounts::{self, Built};
 use super::plan::{Plan, SCRIPT_FILE, User};
 use super::{InForce, Layer, OrUnavailable, Unavailable, sys};
@@ -47,38 +48,49 @@ fn run() -> io::Result<()> {
     umask(Mode::empty());
     let Some(Request::Open(plan)) = agent.receive()? else { return Ok(()) };
     let mut in_force = InForce::default();
+    let group = Joining::open(plan.group.clone());
     let built = match separate(&plan, &mut in_force).and_then(|()| mounts::build(&plan)) {
         Ok(built) => built,
         Err(unavailable) => return agent.send(&Answer::Unavailable(unavailable)),
     };
     in_force.layers.push(Layer::Stage);
-    Launched::fork(&plan, agent, built, in_force)?.serve()
+    Launched::fork(&plan, agent, built, group, in_force)?.serve()
 }
 
 /// A stage with PID 1 waiting in it.
 struct Launched {
     agent: Channel,
     built: Built,
+    group: Joining,
     init: Pid,
     talk: Channel,
 }
 
 impl Launched {
     /// Returns in the launcher only; the child becomes PID 1.
-    fn fork(plan: &Plan, agent: Channel, built: Built, in_force: InForce) -> io::Result<Self> {
+    fn fork(
+        plan: &Plan,
+        agent: Channel,
+        built: Built,
+        mut group: Joining,
+        in_force: InForce,
+    ) -> io::Result<Self> {
         let (talk, theirs) = Channel::pair()?;
         let (stdout, stdout_end) = pipe2(OFlag::O_CLOEXEC)?;
         let (stderr, stderr_end) = pipe2(OFlag::O_CLOEXEC)?;
         match sys::fork()? {
             ForkResult::Child => {
                 // Only its own ends stay open: that it notices the launcher's death depends on it.
-                drop((agent, built, talk, stdout, stderr));
+                let cage = Cage { plan: &plan.cage, writable: built.writable_folders() };
+                drop((agent, built, group, talk, stdout, stderr));
                 let streams = Streams { stdout: stdout_end, stderr: stderr_end };
-                init::main(&plan.cage, &theirs, streams, in_force)
+                init::main(&cage, &theirs, streams, in_force)
             }
             ForkResult::Parent { child } => {
                 drop((theirs, stdout_end, stderr_end));
-                let launched = Self { agent, built, init: child, talk };
+                // It starts nothing before it is told to.
+                group.put(child);
+                let launched = Self { agent, built, group, init: child, talk };
                 launched.tell(&stdout, &stderr)?;
                 Ok(launched)
             }
@@ -88,7 +100,10 @@ impl Launched {
     /// When PID 1 is ready, so is the stage.
     fn tell(&self, stdout: &OwnedFd, stderr: &OwnedFd) -> io::Result<()> {
         let in_force = match self.talk.receive()? {
-            Some(Word::Ready(in_force)) => in_force,
+            Some(Word::Ready(mut in_force)) => {
+                self.group.report(&mut in_force);
+                in_force
+            }
             Some(Word::Unavailable(unavailable)) => {
                 return self.agent.send(&Answer::Unavailable(unavailable));
             }
@@ -113,7 +128,10 @@ impl Launched {
             if from_agent {
                 match self.agent.receive()? {
                     Some(Request::Run(order)) => self.run(&order)?,
-                    Some(Request::End) if !ended => kill(self.init, Signal::SIGKILL)?,
+                    Some(Request::End) if !ended => {
+                        kill(self.init, Signal::SIGKILL)?;
+                        self.group.kill();
+                    }
                     Some(Request::End) => {}
                     Some(Request::Open(_)) | None => return Ok(()),
                 }

@@ -7,8 +7,10 @@
 //!
 //! Knows no jobs and no judging: it takes a [`plan::Plan`] and a [`channel::RunOrder`].
 
+pub mod cgroup;
 pub mod channel;
 pub mod init;
+mod landlock;
 pub mod launcher;
 mod mounts;
 pub mod plan;
@@ -18,7 +20,8 @@ mod sys;
 
 use serde::{Deserialize, Serialize};
 
-/// What holds a script back. All but [`Layer::ProcessLimit`] are required.
+/// What holds a script back. All but [`Layer::ProcessLimit`],
+/// [`Layer::Cgroup`] and [`Layer::Landlock`] are required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
@@ -40,6 +43,10 @@ pub enum Layer {
     Capabilities,
     NoNewPrivileges,
     Seccomp,
+    /// Files, signals and sockets fenced in once more.
+    Landlock,
+    /// Limits of all processes together, and their count.
+    Cgroup(cgroup::Version),
 }
 
 impl std::fmt::Display for Layer {
@@ -59,6 +66,8 @@ impl std::fmt::Display for Layer {
             Self::Capabilities => "capabilities",
             Self::NoNewPrivileges => "no new privileges",
             Self::Seccomp => "seccomp",
+            Self::Landlock => "landlock",
+            Self::Cgroup(version) => version.name(),
         })
     }
 }

@@ -53,6 +53,10 @@ pub fn build(plan: &Plan) -> Result<Built, Unavailable> {
 }
 
 impl Built {
+    pub fn writable_folders(&self) -> Vec<PathBuf> {
+        self.writable.iter().map(|(folder, _)| folder.at.clone()).collect()
+    }
+
     /// Nothing on the stage can change any more.
     pub fn freeze(&self) -> Result<(), Unavailable> {
         for (path, flags) in &self.frozen {

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use aright_shared::content::script::{Limits, Network};
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::{Bounds, Membership};
+
 /// Folders of the host that the stage never shows: each gets a fresh one. Scripts cannot change them.
 pub const REPLACED: [&str; 5] = ["/proc", "/sys", "/dev", "/run", "/tmp"];
 /// File systems below `/sys` that are shown, read-only, beside it.
@@ -53,6 +55,9 @@ pub struct Plan {
     pub user: Option<User>,
     pub stage: StagePlan,
     pub cage: CagePlan,
+    /// Made by the agent; PID 1 is put into it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Membership>,
 }
 
 /// An ordinary user of the host, root in their own namespace and nowhere else.
@@ -150,6 +155,11 @@ impl CagePlan {
             open_files: 1024,
             file_size: 64 << 20,
         }
+    }
+
+    /// Of all processes together. Each may fill its address space, and all together the stage.
+    pub fn bounds(&self, stage: &StagePlan, processors: usize) -> Bounds {
+        Bounds::new(self.memory + stage.size, self.processes + 1, processors)
     }
 }
 
@@ -366,7 +376,8 @@ mod tests {
             mount("/var", "ext4", false),
         ];
         let stage = stage(&mounts, &["/etc/ssh", "/etc", "/var/lib/x", "/boot/grub"]);
-        let plan = Plan { user: None, stage, cage: CagePlan::new(Network::None, &Limits::default()) };
+        let plan =
+            Plan { user: None, stage, cage: CagePlan::new(Network::None, &Limits::default()), group: None };
         let expected = serde_json::json!({
             "stage": {
                 "scratch": "/tmp",
@@ -400,7 +411,7 @@ mod tests {
         let mounts = [mount("/", "ext4", false), mount("/var", "ext4", false), mount("/proc", "proc", false)];
         let stage = plan(&mounts, &["/var/lib/x", "/etc/ssh", "/etc"], true);
         let user = Some(User { uid: 1000, gid: 100 });
-        let plan = Plan { user, stage, cage: CagePlan::new(Network::None, &Limits::default()) };
+        let plan = Plan { user, stage, cage: CagePlan::new(Network::None, &Limits::default()), group: None };
         let plan = serde_json::to_value(plan).expect("data");
         assert_eq!(plan["user"], serde_json::json!({"uid": 1000, "gid": 100}));
         let expected = serde_json::json!(

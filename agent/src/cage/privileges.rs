@@ -1,11 +1,13 @@
 //! What PID 1 gives up before the script starts, in the order that lets each step still be taken.
 
+use std::path::PathBuf;
+
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::plan::CagePlan;
-use super::{InForce, Layer, OrUnavailable, Unavailable, seccomp, sys};
+use super::{InForce, Layer, OrUnavailable, Unavailable, landlock, seccomp, sys};
 
 /// Enough to write, own and mark files as root does; nothing that reaches beyond files and identities.
 pub const KEPT: [Capability; 6] = [
@@ -17,8 +19,8 @@ pub const KEPT: [Capability; 6] = [
     Capability::CAP_SETUID,
 ];
 
-/// Irrevocable: limits, capabilities, no new privileges, not dumpable, system calls.
-pub fn give_up(plan: &CagePlan, in_force: &mut InForce) -> Result<(), Unavailable> {
+/// Irrevocable: limits, capabilities, no new privileges, not dumpable, files, system calls.
+pub fn give_up(plan: &CagePlan, writable: &[PathBuf], in_force: &mut InForce) -> Result<(), Unavailable> {
     limit(plan)?;
     in_force.layers.push(Layer::Limits);
     keep_six_capabilities()?;
@@ -27,6 +29,13 @@ pub fn give_up(plan: &CagePlan, in_force: &mut InForce) -> Result<(), Unavailabl
     in_force.layers.push(Layer::NoNewPrivileges);
     // Same uid, same capabilities: else the script could write to our memory through /proc/1/mem.
     prctl::set_dumpable(false).at(Layer::Proc, "making PID 1 undumpable")?;
+    match landlock::restrict(writable) {
+        Ok(missing) => {
+            in_force.layers.push(Layer::Landlock);
+            in_force.missing.extend(missing.map(|why| (Layer::Landlock, why)));
+        }
+        Err(why) => in_force.missing.push((Layer::Landlock, why)),
+    }
     seccomp::install(plan.network)?;
     in_force.layers.push(Layer::Seccomp);
     Ok(())

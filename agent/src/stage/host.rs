@@ -143,6 +143,19 @@ fn run_folders() -> io::Result<Vec<Folder>> {
     Ok(folders)
 }
 
+/// In bytes, swap included; `None` where the kernel does not say.
+pub fn free_memory() -> Option<u64> {
+    free(&fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+fn free(meminfo: &str) -> Option<u64> {
+    let kilobytes = |name: &str| {
+        let value = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+    };
+    Some((kilobytes("MemAvailable")? + kilobytes("SwapFree").unwrap_or(0)) << 10)
+}
+
 #[derive(Debug)]
 struct Line {
     id: u32,
@@ -275,6 +288,15 @@ mod tests {
     fn optional_fields_and_rubbish_are_borne() {
         let mountinfo = "1 0 0:1 / / rw shared:1 master:2 - overlay o rw\n\nx y\n2 1 0:2 / /a rw\n";
         assert_eq!(seen(mountinfo), [("/".to_owned(), "overlay".to_owned())]);
+    }
+
+    #[test]
+    fn free_memory_is_what_is_available_and_swap() {
+        let meminfo = "MemTotal:       8000 kB\nMemFree:         100 kB\nMemAvailable:   2048 kB\nSwapFree:       1024 kB\n";
+        assert_eq!(free(meminfo), Some(3 << 20));
+        assert_eq!(free("MemAvailable:   1024 kB\n"), Some(1 << 20));
+        assert_eq!(free("MemFree: 100 kB\n"), None);
+        assert!(free_memory().is_some_and(|bytes| bytes > 1 << 20));
     }
 
     #[test]

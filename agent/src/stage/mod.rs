@@ -16,6 +16,7 @@ mod run;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,8 +29,9 @@ use aright_shared::task::{Confinement, Overreach, ScriptResult};
 pub use change::{Change, ChangeSet};
 pub use declared::{Declared, Unresolved};
 pub use refusals::Obstacle;
-pub use run::{Cancel, RunError};
+pub use run::{Cancel, RunError, interpreter};
 
+use crate::cage::cgroup::Group;
 use crate::cage::channel::{Answer, By, Channel, Opened, Request, WritableFolder};
 use crate::cage::plan::{CagePlan, Plan, StagePlan, User, Wanted};
 use crate::cage::{InForce, Unavailable, launcher};
@@ -87,6 +89,11 @@ pub enum StageError {
     /// Never empty; the first counts.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Obstacles(Vec<Obstacle>),
+    #[error(
+        "what the script writes may take up to {needed_mb} MB of memory, {free_mb} MB are free; next: free some, or \
+         give the script a smaller limits.stage_mb"
+    )]
+    NoMemory { needed_mb: u64, free_mb: u64 },
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     #[error("the launcher: {doing}")]
@@ -103,6 +110,7 @@ impl StageError {
         match self {
             Self::Unresolved(_) => Refusal::ReadOnly,
             Self::Obstacles(all) => all.first().map_or(Refusal::ReadOnly, |obstacle| obstacle.refusal),
+            Self::NoMemory { .. } => Refusal::NoSpace,
             Self::Unavailable(_) | Self::Launcher { .. } => Refusal::ConfinementUnavailable,
         }
     }
@@ -127,6 +135,8 @@ fn read_host() -> Result<Host, StageError> {
 struct Launcher {
     channel: Channel,
     child: Child,
+    /// Dropped, and so removed, when the process has been waited for.
+    group: Group,
 }
 
 /// A view that stands; nothing ran in it yet.
@@ -182,9 +192,13 @@ impl Stage {
         }
         let user = User::of_this_process();
         let opened_with = as_they_are(&declared, user)?;
-        let plan = plan(spec, &host, &declared, user)?;
-        let launcher = Launcher::spawn(&spec.launcher)?;
-        let (opened, fds) = launcher.open(plan)?;
+        let mut plan = plan(spec, &host, &declared, user)?;
+        has_memory(&plan.stage)?;
+        let group = group(&plan);
+        plan.group = group.membership();
+        let launcher = Launcher::spawn(&spec.launcher, group)?;
+        let (mut opened, fds) = launcher.open(plan)?;
+        opened.in_force.missing.extend_from_slice(launcher.group.missing());
         let broken =
             || launcher_error("an answer without its descriptors", io::ErrorKind::InvalidData.into());
         let mut fds = fds.into_iter();
@@ -304,7 +318,22 @@ fn plan(spec: &StageSpec, host: &Host, declared: &Declared, user: Option<User>) 
         limits: &spec.limits,
         as_user: user.is_some(),
     });
-    Ok(Plan { user, stage, cage: CagePlan::new(spec.network, &spec.limits) })
+    Ok(Plan { user, stage, cage: CagePlan::new(spec.network, &spec.limits), group: None })
+}
+
+/// The stage is a tmpfs: a full one must not take the memory that the host lives on.
+fn has_memory(stage: &StagePlan) -> Result<(), StageError> {
+    match host::free_memory() {
+        Some(free) if free < stage.size => {
+            Err(StageError::NoMemory { needed_mb: stage.size >> 20, free_mb: free >> 20 })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn group(plan: &Plan) -> Group {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Group::new(plan.cage.bounds(&plan.stage, processors))
 }
 
 fn launcher_error(doing: &'static str, source: io::Error) -> StageError {
@@ -313,7 +342,7 @@ fn launcher_error(doing: &'static str, source: io::Error) -> StageError {
 
 impl Launcher {
     /// vfork and exec, at a cost that does not grow with the agent. It inherits one end of the channel only.
-    fn spawn(program: &Path) -> Result<Self, StageError> {
+    fn spawn(program: &Path, group: Group) -> Result<Self, StageError> {
         let failed = |e| launcher_error("starting it", e);
         let (ours, theirs) = Channel::pair().map_err(failed)?;
         let child = Command::new(program)
@@ -324,7 +353,7 @@ impl Launcher {
             .stderr(Stdio::null())
             .spawn()
             .map_err(failed)?;
-        Ok(Self { channel: ours, child })
+        Ok(Self { channel: ours, child, group })
     }
 
     fn open(&self, plan: Plan) -> Result<(Opened, Vec<OwnedFd>), StageError> {

@@ -64,13 +64,14 @@ enum Asked {
 impl Stage {
     /// Runs the script to its end, or to the end of its time. Afterwards no process of it is left.
     pub fn run(self, run: &ScriptRun) -> Result<Ran, RunError> {
-        let interpreter = interpreter(run.interpreter)?;
+        let interpreter = interpreter(&run.interpreter)?;
         let order = RunOrder { interpreter, body: run.body.clone(), environment: run.params.clone() };
         self.held.launcher.channel.send(&Request::Run(order))?;
         let started = Instant::now();
         let mut watch = Watch::new(&self, started + run.timeout)?;
         let ended = watch.until_end()?;
         let wall = started.elapsed();
+        let together = self.held.launcher.group.usage();
         let exit = match (watch.asked, ended.status) {
             // It may have ended by itself just before it was asked to.
             (_, Some(Status::Code(code))) => Exit::Code(code),
@@ -88,19 +89,22 @@ impl Stage {
             stdout: stdout.collected.finish(),
             stderr: stderr.collected.finish(),
             wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
-            cpu_ms: ended.cpu_ms,
-            peak_memory_kb: ended.peak_memory_kb,
+            cpu_ms: together.cpu_ms.unwrap_or(ended.cpu_ms),
+            peak_memory_kb: together.peak_memory_kb.unwrap_or(ended.peak_memory_kb),
+            oom_kills: together.oom_kills,
         };
         Ok(Ran { held: self.held, script, cancelled })
     }
 }
 
-fn interpreter(named: Interpreter) -> Result<PathBuf, RunError> {
+/// Where it is on this system.
+pub fn interpreter(named: &Interpreter) -> Result<PathBuf, RunError> {
     match named {
         Interpreter::Sh => Ok("/bin/sh".into()),
         Interpreter::Bash => Ok("/bin/bash".into()),
         Interpreter::Python3 => Ok("/usr/bin/python3".into()),
-        Interpreter::Cmd | Interpreter::Powershell => Err(RunError::Interpreter(named)),
+        Interpreter::Program(path) => Ok(path.into()),
+        Interpreter::Cmd | Interpreter::Powershell => Err(RunError::Interpreter(named.clone())),
     }
 }
 

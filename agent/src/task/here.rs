@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aright_shared::content::script::{Script, Touch};
+use aright_shared::outcome::Refusal;
 use aright_shared::posture::{Managed, Spot, Verdict};
 use aright_shared::task::{Confinement, Overreach, ScriptResult, Target};
 
@@ -74,6 +75,20 @@ impl Here {
         let patterns = NEVER_READ.iter().copied().chain(settings.never_read.iter().map(String::as_str));
         let secrets = patterns.filter_map(|pattern| matcher(Path::new(pattern))).collect();
         Ok(Self { tree: Tree::open(Path::new("/"))?, live: Live::here(), evaluator, settings, secrets })
+    }
+
+    fn has_interpreter(&self, script: &Script) -> Result<(), Refused> {
+        let unsupported = |detail| Refused { reason: Refusal::Unsupported, detail };
+        let program =
+            stage::interpreter(&script.interpreter).map_err(|error| unsupported(error.to_string()))?;
+        // Links are followed as the stage will follow them.
+        if program.is_file() {
+            return Ok(());
+        }
+        let program = program.display();
+        Err(unsupported(format!(
+            "the interpreter {program} is not on this host; next: install it, or another script"
+        )))
     }
 
     fn spec(&self, script: &Script) -> StageSpec {
@@ -154,10 +169,11 @@ impl Host for Here {
         script: &Script,
         params: &BTreeMap<String, String>,
     ) -> Result<Box<dyn Standing>, Refused> {
+        self.has_interpreter(script)?;
         let stage = Stage::open(&self.spec(script))
             .map_err(|error| Refused { reason: error.refusal(), detail: chain(&error) })?;
         let run = ScriptRun {
-            interpreter: script.interpreter,
+            interpreter: script.interpreter.clone(),
             body: script.body.clone(),
             params: params.clone(),
             timeout: Duration::from_secs(script.timeout_s.into()),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use aright_shared::content::script::{Confine, Interpreter, Origin, Reboot, Touch};
+use aright_shared::content::script::{Confine, Origin, Reboot, Touch};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
 use aright_shared::posture::{Reading, Spot, Verdict};
 use aright_shared::task::{Exit, Judged as JudgedReading, ScriptResult, TargetResult, TaskKind, TaskReport};
@@ -143,12 +143,6 @@ impl<'a> Run<'a> {
                 "the script wants confinement: host, which this agent cannot do yet; next: a staged script",
             );
         }
-        if matches!(script.interpreter, Interpreter::Cmd | Interpreter::Powershell) {
-            return refuse(
-                Refusal::Unsupported,
-                format!("interpreter {} is not one of Linux", script.interpreter),
-            );
-        }
         if script.reboot == Reboot::Needed {
             return refuse(
                 Refusal::Unsupported,
@@ -250,7 +244,7 @@ impl<'a> Run<'a> {
         };
         let script = masked(ran.script());
         let exit = script.exit;
-        let said = last_line(&script);
+        let said = format!("{}{}", memory(&script), last_line(&script));
         self.report.script = Some(script);
         if ran.was_cancelled() {
             return untouched(
@@ -534,6 +528,15 @@ fn masked(script: &ScriptResult) -> ScriptResult {
         output.tail = mask(&output.tail).into_owned();
     }
     script
+}
+
+/// That memory was short, as part of a sentence.
+fn memory(script: &ScriptResult) -> String {
+    match script.oom_kills {
+        0 => String::new(),
+        1 => ", out of memory (1 process ended)".to_owned(),
+        many => format!(", out of memory ({many} processes ended)"),
+    }
 }
 
 /// The end of what a failed script said, as part of a sentence.

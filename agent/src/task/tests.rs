@@ -252,7 +252,15 @@ impl Standing for Folder {
             (None, signal) => Exit::Signal(signal.unwrap_or_default()),
         };
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-        self.result = Some(ScriptResult { exit, stdout, stderr, wall_ms: 1, cpu_ms: 1, peak_memory_kb: 1 });
+        self.result = Some(ScriptResult {
+            exit,
+            stdout,
+            stderr,
+            wall_ms: 1,
+            cpu_ms: 1,
+            peak_memory_kb: 1,
+            oom_kills: 0,
+        });
         self.cancelled = cancel.is_wanted();
         Ok(self)
     }

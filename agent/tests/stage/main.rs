@@ -6,5 +6,6 @@ mod attacks;
 mod changes;
 mod confinement;
 mod endings;
+mod group;
 mod refusals;
 mod roots;

@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
-use aright_agent::stage::{StageError, refusals};
+use aright_agent::stage::{Stage, StageError, refusals};
 use aright_shared::outcome::Refusal;
 use nix::mount::{MsFlags, mount};
 
-use crate::world::{on_host, open};
+use crate::world::{on_host, open, spec};
 
 #[track_caller]
 fn refused(touch: &str, refusal: Refusal, why: &str) {
@@ -74,5 +74,19 @@ fn an_immutable_file_or_folder_is_refused() {
         refused("/opt/fixed/other", Refusal::ReadOnly, "the folder is immutable or append-only");
         set("/opt/fixed", IFlags::empty()).expect("unset");
         assert!(Path::new("/opt/fixed/file").exists() && open(&["/opt/fixed/file"]).is_ok());
+    });
+}
+
+#[test]
+fn a_stage_for_which_memory_is_short_is_not_opened() {
+    on_host(1, |_| {
+        let mut large = spec(&["/etc/login.defs"]);
+        large.limits.stage_mb = Some(u32::MAX);
+        let Err(error) = Stage::open(&large) else { panic!("it was opened") };
+        assert_eq!(error.refusal(), Refusal::NoSpace, "{error}");
+        assert!(
+            error.to_string().starts_with("what the script writes may take up to 4294967295 MB"),
+            "{error}"
+        );
     });
 }

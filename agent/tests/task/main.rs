@@ -173,3 +173,28 @@ fn what_is_not_declared_or_does_not_help_leaves_the_host() {
         );
     });
 }
+
+#[test]
+fn a_program_by_its_path_reads_the_script_and_must_be_there() {
+    on_host(1, |_| {
+        let mut perl = script(
+            &TOUCHES[..1],
+            "use strict; my $f = '/etc/login.defs'; open(my $in, '<', $f) or die; \
+             my @all = map { s/^UMASK.*/UMASK 077/r } <$in>; open(my $out, '>', $f) or die; print $out @all;",
+        );
+        perl.interpreter = "/usr/bin/perl".parse().expect("a program");
+        let report = run(&perl, &order(TaskKind::Run, None));
+        assert_eq!((report.outcome, report.change), (Outcome::Fixed, HostChange::Kept), "{report:#?}");
+        assert!(passes());
+
+        let order = order(TaskKind::Preview, None);
+        perl.interpreter = "/usr/bin/none".parse().expect("a program");
+        let report = run(&perl, &order);
+        assert_eq!((report.outcome, report.refusal), (Outcome::Refused, Some(Refusal::Unsupported)));
+        assert!(
+            report.detail.contains("/usr/bin/none is not on this host; next: install it"),
+            "{}",
+            report.detail
+        );
+    });
+}

@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod expect;
+mod interpreter;
 pub mod pattern;
 pub mod policy;
 pub mod probe;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::control::Check;
+pub use super::interpreter::Interpreter;
 use super::pattern::Pattern;
 use super::{ContentError, Kind, parse_one};
 use crate::digest::Digest;
@@ -75,7 +76,6 @@ fn timeout_s() -> u32 {
 words! { ScriptTag { Script = "script", } }
 words! { Origin { Library = "library", Custom = "custom", Imported = "imported", } }
 words! { Risk { Safe = "safe", Disruptive = "disruptive", } }
-words! { Interpreter { Sh = "sh", Bash = "bash", Python3 = "python3", Cmd = "cmd", Powershell = "powershell", } }
 words! { #[derive(Default)] Confine { #[default] Staged = "staged", Host = "host", } }
 words! { #[derive(Default)] Network { #[default] None = "none", Host = "host", } }
 words! { #[derive(Default)] Reboot { #[default] Never = "never", Maybe = "maybe", Needed = "needed", } }
@@ -140,11 +140,11 @@ const MAX_VALUE: usize = 4096;
 impl Param {
     /// Whether a value matches the signed pattern as a whole: one line, and for `cmd`, which pastes its
     /// variables, only `[A-Za-z0-9._-]`.
-    pub fn accepts(&self, interpreter: Interpreter, value: &str) -> bool {
+    pub fn accepts(&self, interpreter: &Interpreter, value: &str) -> bool {
         let tame = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         value.len() <= MAX_VALUE
             && !value.contains(char::is_control)
-            && (interpreter != Interpreter::Cmd || value.chars().all(tame))
+            && (*interpreter != Interpreter::Cmd || value.chars().all(tame))
             && Pattern::whole(&self.pattern).is_ok_and(|pattern| pattern.is_match(value) == Ok(true))
     }
 }

@@ -83,10 +83,10 @@ fn no_pattern_admits_a_value_weaker_than_stock() {
             continue;
         };
         for value in *good {
-            assert!(param.accepts(script.interpreter, value), "{key} should admit {value:?}");
+            assert!(param.accepts(&script.interpreter, value), "{key} should admit {value:?}");
         }
         for value in *bad {
-            assert!(!param.accepts(script.interpreter, value), "{key} admits {value:?}");
+            assert!(!param.accepts(&script.interpreter, value), "{key} admits {value:?}");
         }
     }
 }
@@ -123,7 +123,7 @@ fn every_library_script_keeps_the_rules() {
     let library = Library::builtin();
     for script in library.scripts() {
         let key = &script.key;
-        assert_eq!((script.origin, script.interpreter), (Origin::Library, Interpreter::Sh), "{key}");
+        assert_eq!((script.origin, &script.interpreter), (Origin::Library, &Interpreter::Sh), "{key}");
         assert!(script.body.starts_with("set -eu\n"), "{key}");
         assert!(!script.touches.is_empty(), "{key}");
         assert!(library.has_script(script.digest()), "{key}");
@@ -139,7 +139,7 @@ fn every_library_script_keeps_the_rules() {
         for technology in library.technologies() {
             let set = control.on(&technology.key).expect("on all four").set();
             let admitted = match (pattern, set) {
-                (Some(pattern), Some(set)) => pattern.accepts(script.interpreter, &set.plain()),
+                (Some(pattern), Some(set)) => pattern.accepts(&script.interpreter, &set.plain()),
                 (pattern, _) => pattern.is_none(),
             };
             assert!(admitted, "{key} writes what {} sets", control.key);

@@ -215,7 +215,7 @@ key: motd-notice                 # a slug of your own
 origin: custom
 title: Say who owns this host
 risk: safe                       # safe | disruptive
-interpreter: sh                  # sh | bash | python3
+interpreter: sh                  # sh | bash | python3 | a program that the hosts allow
 timeout_s: 60
 touches: [/etc/motd]             # exactly these may change; anything else ends as overreach
 body: |

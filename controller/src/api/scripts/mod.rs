@@ -24,7 +24,7 @@ fn view(conn: &Conn, row: &scripts::Script) -> Result<Script, Refused> {
         title: script.title,
         risk: script.risk,
         lockout: script.lockout,
-        interpreter: script.interpreter,
+        interpreter: script.interpreter.clone(),
         confinement: script.confinement,
         fixes: script.fixes,
         created: row.created,
