@@ -9,6 +9,8 @@ mod main_job;
 mod many_hosts;
 mod overreach;
 mod preview;
+mod scene;
+mod services;
 mod tamper;
 mod testbeds;
 mod timeout;
