@@ -124,6 +124,7 @@ fn is_undone(detail: &TaskDetail, unit: &str, what: &str) -> anyhow::Result<()> 
     let report = ends_as(detail, &[Outcome::ActivationFailed], HostChange::Undone)
         .with_context(|| format!("{unit} {what}"))?;
     ensure!(report.detail.contains(unit), "{}", report.detail);
-    println!("{unit} {what}: {}\n{:#?}", report.detail, report.activation);
+    println!("{unit} {what}: {}\n{:#?}", report.detail, report.steps);
+    println!("{:?} {:?} {:?} {:?}", detail.task.queued, detail.task.delivered, detail.task.running, detail.task.ended);
     Ok(())
 }
