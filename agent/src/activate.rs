@@ -75,20 +75,41 @@ pub struct Planned {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Inverse {
-    Reload { unit: String, was_active: bool },
+    Reload {
+        unit: String,
+        was_active: bool,
+    },
     Restart {
         unit: String,
         was_active: bool,
         #[serde(default)]
         was_failed: bool,
     },
-    Disable { unit: String },
-    Enable { unit: String, was_active: bool },
-    Unmask { unit: String, was_active: bool, was_enabled: bool },
-    Sysctl { name: String, old: String, set: String },
-    Remount { path: String, options: String },
+    Disable {
+        unit: String,
+    },
+    Enable {
+        unit: String,
+        was_active: bool,
+    },
+    Unmask {
+        unit: String,
+        was_active: bool,
+        was_enabled: bool,
+    },
+    Sysctl {
+        name: String,
+        old: String,
+        set: String,
+    },
+    Remount {
+        path: String,
+        options: String,
+    },
     LoadAuditRules,
-    LoadModule { name: String },
+    LoadModule {
+        name: String,
+    },
 }
 
 /// An activation that did not take. Those before it did.

@@ -202,7 +202,19 @@ mod tests {
         fs::write(at("new"), "")?;
 
         let lines = before.diff(&Listing::of(&[tree.path()])?).join("\n");
-        for expected in ["- ", "/gone", "~ ", "/text ", "/mode ", "/time ", "/note ", "user.note=x", "/link ", "+ ", "/new "] {
+        for expected in [
+            "- ",
+            "/gone",
+            "~ ",
+            "/text ",
+            "/mode ",
+            "/time ",
+            "/note ",
+            "user.note=x",
+            "/link ",
+            "+ ",
+            "/new ",
+        ] {
             assert!(lines.contains(expected), "no {expected:?} in\n{lines}");
         }
         assert!(!lines.contains("/same "), "{lines}");

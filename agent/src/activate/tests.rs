@@ -155,9 +155,11 @@ fn a_unit_that_does_not_come_back_or_stay_is_a_failure_and_is_brought_back() {
 
 #[test]
 fn a_unit_that_was_not_active_is_stopped_and_not_called_failed() {
-    for (before, now, after) in
-        [("inactive", "failed", "inactive"), ("inactive", "activating", "inactive"), ("failed", "failed", "failed")]
-    {
+    for (before, now, after) in [
+        ("inactive", "failed", "inactive"),
+        ("inactive", "activating", "inactive"),
+        ("failed", "failed", "failed"),
+    ] {
         let world = World::new();
         world.unit("ssh", before, "enabled");
         world.write("ssh", "on-restart", &format!("echo {now} >$unit/active; exit 1"));

@@ -105,11 +105,7 @@ impl Scene {
 }
 
 /// What the API says of a task, in its list and in its report alike.
-pub fn ends_as(
-    detail: &TaskDetail,
-    outcomes: &[Outcome],
-    change: HostChange,
-) -> anyhow::Result<TaskReport> {
+pub fn ends_as(detail: &TaskDetail, outcomes: &[Outcome], change: HostChange) -> anyhow::Result<TaskReport> {
     let report = detail.report.clone().context("no report")?;
     let same = (detail.task.outcome, detail.task.change) == (Some(report.outcome), Some(report.change));
     let right = outcomes.contains(&report.outcome) && report.change == change;
