@@ -481,9 +481,8 @@ pub(super) fn report_undo(report: &mut TaskReport, target: &Journal, host: &dyn 
 pub(super) fn add_reversal(report: &mut TaskReport, journal: &Journal, host: &dyn Host, reversal: &Reversal) {
     report.change = reversal.change();
     report.activation.extend(reversal.activations.iter().cloned());
-    let conflicts = reversal.conflicts();
-    if !conflicts.is_empty() {
-        report.detail = format!("{}; not undone: {}", report.detail, conflicts.join("; "));
+    if let [first, rest @ ..] = reversal.conflicts().as_slice() {
+        report.detail = format!("{}; not undone: {first}{}", report.detail, more(rest.len()));
     }
     let secret = |path: &Path| host.is_secret(path);
     let both = undo::conflict_diffs(journal, host.tree(), &reversal.files, &secret);

@@ -14,3 +14,4 @@ mod services;
 mod tamper;
 mod testbeds;
 mod timeout;
+mod undo_later;

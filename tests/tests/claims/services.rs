@@ -4,8 +4,6 @@
 
 use std::io::Read as _;
 
-use std::io::Read as _;
-
 use anyhow::{Context as _, ensure};
 use aright_shared::api::TaskDetail;
 use aright_shared::id::AssetId;
@@ -238,7 +236,6 @@ fn is_undone(scene: &Scene, detail: &TaskDetail, files: &Listing, unit: &str) ->
     ensure!(report.detail.contains(unit), "{}", report.detail);
     let changed = files.diff(&scene.files(&["/etc"])?);
     ensure!(changed.is_empty(), "{}: {changed:?}", report.detail);
-    println!("{}", report.detail);
     Ok(report.detail)
 }
 
