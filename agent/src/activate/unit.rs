@@ -199,7 +199,8 @@ impl Live {
             tool::run(&journalctl, &[&how[..], &[&since, &of]].concat(), self.patience)
         };
         let said = said().unwrap_or_default();
-        let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let mut lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        lines.dedup();
         if lines.is_empty() {
             return why;
         }

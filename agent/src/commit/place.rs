@@ -541,12 +541,16 @@ pub fn shown(path: &Path) -> String {
 /// A thing in a few words.
 pub fn told(meta: Option<&Meta>) -> String {
     let Some(meta) = meta else { return "nothing".into() };
-    format!("{}, mode {:04o}, owner {}:{}", kind(meta), meta.mode, meta.uid, meta.gid)
+    let digest = match &meta.kind {
+        Kind::File { digest, .. } => format!(", {}", &digest.to_string()[..19]),
+        Kind::Link { .. } | Kind::Folder | Kind::Special { .. } => String::new(),
+    };
+    format!("{}{digest}, mode {:04o}, owner {}:{}", kind(meta), meta.mode, meta.uid, meta.gid)
 }
 
 fn kind(meta: &Meta) -> String {
     match &meta.kind {
-        Kind::File { size, digest } => format!("a file of {size} bytes, {}", &digest.to_string()[..19]),
+        Kind::File { size, .. } => format!("a file of {size} bytes"),
         Kind::Link { target } => format!("a link to {target}"),
         Kind::Folder => "a folder".into(),
         Kind::Special { .. } => "a special file".into(),
@@ -561,7 +565,11 @@ fn difference(expected: Option<&Meta>, found: Option<&Meta>) -> String {
         (_, None) => return "it is gone".into(),
     };
     let mut parts = Vec::new();
-    if !found.same_content(expected) {
+    if let (Kind::File { size: now, .. }, Kind::File { size: then, .. }) = (&found.kind, &expected.kind)
+        && !found.same_content(expected)
+    {
+        parts.push(format!("other content ({now} bytes, {then} were expected)"));
+    } else if !found.same_content(expected) {
         parts.push(format!("it is {} instead of {}", kind(found), kind(expected)));
     }
     if found.mode != expected.mode {

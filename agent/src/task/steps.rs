@@ -482,7 +482,9 @@ pub(super) fn add_reversal(report: &mut TaskReport, journal: &Journal, host: &dy
     report.change = reversal.change();
     report.activation.extend(reversal.activations.iter().cloned());
     if let [first, rest @ ..] = reversal.conflicts().as_slice() {
-        report.detail = format!("{}; not undone: {first}{}", report.detail, more(rest.len()));
+        let all = format!("{first}{}", more(rest.len()));
+        report.detail =
+            format!("{}; not undone: {all}; next: mend by hand, the diff shows both versions", report.detail);
     }
     let secret = |path: &Path| host.is_secret(path);
     let both = undo::conflict_diffs(journal, host.tree(), &reversal.files, &secret);
