@@ -1,6 +1,8 @@
 //! Units of the service manager, through systemctl(1).
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
+
+use aright_shared::time::{Clock as _, Millis, SECOND, WallClock};
 
 use super::{Live, tool};
 use crate::activate::tool::ToolError;
@@ -109,7 +111,7 @@ impl Live {
     /// # Errors
     /// What it did instead, and its last words.
     pub fn wake(&self, verb: &str, unit: &str) -> Result<Awake, String> {
-        let since = SystemTime::now();
+        let since = WallClock.now();
         let moment = if verb == "reload" { self.moment } else { self.longer_moment };
         if verb != "reload" {
             // A unit that was started often of late is refused, however well it does; an error says it was not.
@@ -188,12 +190,12 @@ impl Live {
     }
 
     /// With what the unit's own processes said since; nothing more where nobody keeps that.
-    fn with_last_words(&self, unit: &str, since: SystemTime, why: String) -> String {
+    fn with_last_words(&self, unit: &str, since: Millis, why: String) -> String {
         let said = || -> Result<String, ToolError> {
             let journalctl = self.systemctl.with_file_name("journalctl");
             let id = self.systemctl(&["show", "--value", "--property=Id", "--", unit])?;
-            let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-            let (since, of) = (format!("--since=@{since}"), format!("_SYSTEMD_UNIT={}", id.trim()));
+            let (since, of) =
+                (format!("--since=@{}", since.0 / SECOND), format!("_SYSTEMD_UNIT={}", id.trim()));
             tool::run(&journalctl, &["--sync"], self.patience)?;
             let how = ["--quiet", "--no-pager", "--output=cat", "--lines=3"];
             tool::run(&journalctl, &[&how[..], &[&since, &of]].concat(), self.patience)
@@ -217,7 +219,7 @@ const MOST_WORDS: usize = 500;
 pub struct Awake {
     unit: String,
     restarts: String,
-    since: SystemTime,
+    since: Millis,
 }
 
 /// Where systemd says that it runs as the service manager (sd_booted(3)).
