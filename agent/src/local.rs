@@ -271,7 +271,7 @@ pub fn undo(config: &Config, task: Option<TaskId>) -> anyhow::Result<ExitCode> {
     let tree = Tree::open(Path::new("/"))?;
     let (journal, reversal) = undo::kept(&spool, &task, &tree, &Live::here())?;
     for path in &reversal.files.restored {
-        say(&format!("restored    {}", shown(path)));
+        say(&format!("restored {}", shown(path)));
     }
     let secrets = Secrets::with(&config.never_read());
     let both = undo::conflict_diffs(&journal, &tree, &reversal.files, &|path| secrets.hold(path));
@@ -279,7 +279,7 @@ pub fn undo(config: &Config, task: Option<TaskId>) -> anyhow::Result<ExitCode> {
         let path = shown(&conflict.path);
         match both.iter().find(|diff| diff.path == path) {
             Some(diff) => say(text::file(diff).trim_end()),
-            None => say(&plain(&format!("left alone  {}", conflict.error))),
+            None => say(&plain(&format!("left_alone {}", conflict.error))),
         }
     }
     for done in &reversal.activations {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use aright_shared::id::TaskId;
 use aright_shared::outcome::HostChange;
-use aright_shared::task::{ActivationResult, FileDiff};
+use aright_shared::task::{ActivationResult, FileChange, FileDiff};
 
 use crate::activate::{self, Live, Planned};
 use crate::commit::place::{Aside, Place, Step};
@@ -270,8 +270,8 @@ pub fn conflict_diffs(
             kept.map_or_else(String::new, |path| format!(", which is kept here as {}", path.display()));
         let why = conflict.error.to_string();
         let why = why.strip_prefix(&format!("{}: ", diff.path)).unwrap_or(&why);
-        let left = format!("{why}: left as it is; the diff leads from it to the original{kept}");
-        diff.facts.insert(0, left);
+        diff.change = FileChange::LeftAlone;
+        diff.facts.insert(0, format!("{why}; the diff leads from what is there to the original{kept}"));
         Some(diff)
     };
     undone.conflicts.iter().filter_map(one).collect()

@@ -7,7 +7,7 @@
 //! order an approved script with a new nonce, and to order it on any asset. So a database cannot be made
 //! to send an old envelope (each delivery is signed anew), but it can be made to name a nonce twice.
 
-pub mod forge;
+mod forge;
 
 use std::collections::BTreeMap;
 use std::fs;

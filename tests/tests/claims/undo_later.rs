@@ -1,30 +1,24 @@
 //! What was kept can be undone later: last in first out on each file, exactly, by the agent's own command (with no
-//! controller there) and by a signed order; what somebody edited meanwhile is shown and left alone. Judged by a
+//! controller there) and by an operator's, which is a signed order; what somebody edited meanwhile is shown and left alone. Judged by a
 //! listing of `/etc` (content, mode, owner, attributes, times of files) before each fix and after each undo, and
 //! by `sshd -T`.
-//!
-//! An operator's own command for it comes with jobs: here the test turns a task on its way to the agent into the
-//! order to undo, with the controller's key.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, ensure};
 use aright_shared::api::TaskDetail;
 use aright_shared::id::{AssetId, TaskId};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
-use aright_shared::task::{FileDiff, TaskKind, TaskOrder};
-use aright_shared::wire::Orders;
 use aright_tests::tree::Listing;
-use aright_tests::{Agent, Exchange, Impostor, Place as _, needs, skip};
+use aright_tests::{Agent, Place as _, needs, skip};
+use rusqlite::Connection;
 
 use crate::scene::{Scene, ends_as};
-use crate::tamper::forge::Thief;
 
 /// All that a fix can do to a thing: rewrite, dress, delete, make, point elsewhere.
 const FIRST: &str = "
@@ -78,7 +72,7 @@ fn last_in_first_out_and_exact() -> anyhow::Result<()> {
     // Not before the last on the same files.
     let refused = past.undo(&["--task", first.as_str()])?;
     ensure!(!refused.status.success() && text(&refused.stderr).contains(third.as_str()), "{refused:?}");
-    let detail = past.signed_undo(second)?;
+    let detail = past.order_undo(second)?;
     ends_as(&detail, &[Outcome::Refused], HostChange::None)?;
     ensure!(
         detail.task.refusal == Some(Refusal::Guard) && detail.task.detail.contains(third.as_str()),
@@ -95,10 +89,14 @@ fn last_in_first_out_and_exact() -> anyhow::Result<()> {
     past.is_at(&states[5])?;
 
     past.scene.host.stdout(&["systemctl", "restart", "aright-agent"])?;
+    // Of a script whose approval has ended, the change can still go.
+    let database = Connection::open(past.scene.controller.data().join("aright.db"))?;
+    ensure!(database.execute("UPDATE approvals SET not_after = 0", [])? == 3);
     past.scene.controller.start_again()?;
-    ends_as(&past.signed_undo(grace)?, &[Outcome::Ran], HostChange::Undone)?;
+    ends_as(&past.order_undo(grace)?, &[Outcome::Ran], HostChange::Undone)?;
     past.is_at(&states[4])?;
-    ends_as(&past.signed_undo(second)?, &[Outcome::Ran], HostChange::Undone)?;
+    ends_as(&past.order_undo(second)?, &[Outcome::Ran], HostChange::Undone)?;
+    ensure!(past.change(second)? == Some(HostChange::Undone));
     past.is_at(&states[3])?;
 
     past.scene.controller.stop()?;
@@ -111,7 +109,7 @@ fn last_in_first_out_and_exact() -> anyhow::Result<()> {
     ensure!(!none.status.success() && text(&none.stderr).contains("no kept change"), "{none:?}");
 
     println!(
-        "figure: 7 fixes ({} things in /etc), undone by 5 commands with the controller gone and 2 signed orders, \
+        "figure: 7 fixes ({} things in /etc), undone by 5 commands with the controller gone and 2 of an operator's, \
          each exact; 2 out of turn refused",
         states[0].len()
     );
@@ -138,7 +136,7 @@ echo fix >made.conf
 fn what_was_edited_by_hand_is_shown_and_left_alone() -> anyhow::Result<()> {
     needs!(skip::HOSTS);
     let past = Past::new(&[("older", "echo older >edited.conf"), ("rewrite", REWRITE)])?;
-    for signed in [false, true] {
+    for ordered in [false, true] {
         past.original()?;
         let original = past.files()?;
         let older = past.fix("older")?;
@@ -149,12 +147,10 @@ fn what_was_edited_by_hand_is_shown_and_left_alone() -> anyhow::Result<()> {
         }
         let by_hand = past.files()?;
 
-        let shown = if signed {
-            let report = ends_as(&past.signed_undo(&task)?, &[Outcome::Ran], HostChange::UndoConflict)?;
-            let diff = |diff: &FileDiff| {
-                format!("{}\n{}\n{}", diff.path, diff.facts.join("\n"), diff.text.clone().unwrap_or_default())
-            };
-            format!("{}\n{}", report.detail, report.diff.iter().map(diff).collect::<String>())
+        let shown = if ordered {
+            let shown = past.scene.cli.text(&["task", "undo", task.as_str()])?;
+            ensure!(past.change(&task)? == Some(HostChange::UndoConflict), "{shown}");
+            shown
         } else {
             let output = past.undo(&["--last"])?;
             ensure!(output.status.code() == Some(1), "{output:?}");
@@ -164,17 +160,17 @@ fn what_was_edited_by_hand_is_shown_and_left_alone() -> anyhow::Result<()> {
         ensure!(changed.len() == 1 && changed[0].contains("/left.conf"), "{shown}\n{changed:?}");
         ensure!(!before.diff(&past.files()?).iter().any(|line| line.contains("/left.conf")), "{shown}");
         for (name, _) in BY_HAND {
-            ensure!(shown.contains(&format!("/etc/claim/{name}")), "{name}: {shown}");
+            ensure!(shown.contains(&format!("\nleft_alone /etc/claim/{name}\n")), "{name}: {shown}");
         }
         ensure!(shown.matches("changed by somebody else").count() >= BY_HAND.len(), "{shown}");
         for line in ["-by hand", "+older", "+original deleted", "+original linked", "+original gone"] {
-            ensure!(shown.contains(&format!("\n{line}\n")), "no {line:?} in {shown}");
+            ensure!(shown.lines().any(|shown| shown.trim() == line), "no {line:?} in {shown}");
         }
 
         // The older fix waits for the same file: still somebody's own, or given back by hand from what was kept.
         let by_hand = past.files()?;
-        if signed {
-            ends_as(&past.signed_undo(&older)?, &[Outcome::Ran], HostChange::UndoConflict)?;
+        if ordered {
+            ends_as(&past.order_undo(&older)?, &[Outcome::Ran], HostChange::UndoConflict)?;
             past.is_at(&by_hand)?;
         } else {
             let kept = kept_original(&shown, "/etc/claim/edited.conf")?;
@@ -186,22 +182,18 @@ fn what_was_edited_by_hand_is_shown_and_left_alone() -> anyhow::Result<()> {
         }
     }
     println!(
-        "figure: {} files changed by hand after a fix: all left alone and shown, by the agent's command and by a signed \
-         order; undo_conflict",
+        "figure: {} files changed by hand after a fix: all left alone and shown, by the agent's command and by an \
+         operator's; undo_conflict",
         BY_HAND.len()
     );
     Ok(())
 }
 
-/// A host with fixes of its own, and somebody between it and its controller who can turn a task into an undo.
+/// A host with fixes behind it.
 struct Past {
     scene: Scene,
     asset: AssetId,
-    /// Whose undo every order is to be.
-    wanted: Wanted,
 }
-
-type Wanted = Arc<Mutex<Option<TaskId>>>;
 
 impl Past {
     /// The scripts run in `/etc/claim` and may touch whatever is there.
@@ -214,16 +206,10 @@ impl Past {
         for (key, body) in scripts {
             scene.approve(key, &touches, &format!("cd /etc/claim\n{}", body.trim()))?;
         }
-        scene.approve("carrier", &touches, "true")?;
-
         let agent = Agent::install(&scene.host, scene.log())?;
-        let wanted = Wanted::default();
-        let thief = Thief { task_key: scene.controller.signing_key("keys/task.key")?, spent: String::new() };
-        let impostor =
-            Impostor::start(&scene.controller, agent.state(), undoing(Arc::clone(&wanted), thief))?;
-        agent.enroll(&impostor.url(), &scene.cli.enroll_key(1)?)?;
+        agent.enroll(&scene.controller.agents_url(), &scene.cli.enroll_key(1)?)?;
         agent.serve()?;
-        let past = Self { asset: scene.asset()?, scene, wanted };
+        let past = Self { asset: scene.asset()?, scene };
         past.original()?;
         Ok(past)
     }
@@ -285,37 +271,15 @@ impl Past {
         self.scene.host.output(&[&["aright-agent", "undo"], which].concat())
     }
 
-    fn signed_undo(&self, task: &TaskId) -> anyhow::Result<TaskDetail> {
-        *lock(&self.wanted) = Some(task.clone());
-        let detail = self.scene.ended(&self.scene.custom(&self.asset, "carrier", &[], None)?);
-        *lock(&self.wanted) = None;
-        detail
+    /// As an operator.
+    fn order_undo(&self, task: &TaskId) -> anyhow::Result<TaskDetail> {
+        Ok(serde_json::from_value(self.scene.cli.json(&["task", "undo", task.as_str()])?)?)
     }
-}
 
-/// Makes every task an order to undo the one that is wanted.
-fn undoing(wanted: Wanted, key: Thief) -> impl Fn(Exchange<'_>) + Send + Sync {
-    move |exchange| {
-        let Some(task) = lock(&wanted).clone().filter(|_| exchange.path.ends_with("/check-in")) else {
-            return;
-        };
-        let Ok(mut orders) = serde_json::from_slice::<Orders>(exchange.reply) else { return };
-        for delivery in &mut orders.tasks {
-            // By then it may have ended, and nothing of the script runs.
-            delivery.approval = None;
-            let undo = |order: &mut TaskOrder| {
-                order.approval = None;
-                order.kind = TaskKind::Undo;
-                order.undo_of = Some(task.clone());
-            };
-            key.sign(delivery, undo).expect("an order");
-        }
-        *exchange.reply = serde_json::to_vec(&orders).expect("JSON");
+    /// What the controller believes to have become of a task's change.
+    fn change(&self, task: &TaskId) -> anyhow::Result<Option<HostChange>> {
+        Ok(self.scene.cli.task(task)?.task.change)
     }
-}
-
-fn lock(wanted: &Wanted) -> MutexGuard<'_, Option<TaskId>> {
-    wanted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where the agent says that it keeps a file's original.
