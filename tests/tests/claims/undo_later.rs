@@ -116,8 +116,10 @@ fn last_in_first_out_and_exact() -> anyhow::Result<()> {
     Ok(())
 }
 
+type Edit = fn(&Path) -> io::Result<()>;
+
 /// What an administrator may have done to a file that the fix rewrote, made or deleted.
-const BY_HAND: &[(&str, fn(&Path) -> io::Result<()>)] = &[
+const BY_HAND: &[(&str, Edit)] = &[
     ("edited.conf", |path| fs::write(path, "by hand\n")),
     ("dressed.conf", |path| fs::set_permissions(path, fs::Permissions::from_mode(0o644))),
     ("deleted.conf", |path| fs::remove_file(path)),
