@@ -3,7 +3,7 @@
 //!
 //! | kind | done by | holds already | checked | inverse |
 //! |---|---|---|---|---|
-//! | reload, restart | systemctl | never (an inactive unit need not reload) | active, and stays so | the same, once the files are back; start what was active |
+//! | reload, restart | systemctl | never (an inactive unit need not reload) | active, and stays so until the end | the same, once the files are back; stop what was not active |
 //! | enable | systemctl | enabled | enabled | disable |
 //! | disable, mask | systemctl, `--now` | disabled or masked, and inactive | the same | enable or unmask; start what was active |
 //! | sysctl | `/proc/sys` | value equal | value read back | the old value |
@@ -23,6 +23,7 @@ use aright_shared::task::ActivationResult;
 use serde::{Deserialize, Serialize};
 
 use kernel::{Parameters, fstab_options, module_loaded, mount_options, words};
+pub use unit::Awake;
 use unit::State;
 
 /// The running system, as activations meet it.
@@ -35,8 +36,10 @@ pub struct Live {
     pub root: PathBuf,
     /// How long one tool, or one unit on its way, may take.
     pub patience: Duration,
-    /// How long a unit must stay active to count as back.
+    /// How long a unit must stay active after a reload to count as back.
     pub moment: Duration,
+    /// The same after a restart: a program takes its time to find its settings wrong.
+    pub longer_moment: Duration,
     /// Between two looks.
     pub glance: Duration,
 }
@@ -50,6 +53,7 @@ impl Live {
             root: "/".into(),
             patience: Duration::from_secs(90),
             moment: Duration::from_millis(250),
+            longer_moment: Duration::from_secs(1),
             glance: Duration::from_millis(25),
         }
     }
@@ -71,15 +75,41 @@ pub struct Planned {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Inverse {
-    Reload { unit: String, was_active: bool },
-    Restart { unit: String, was_active: bool },
-    Disable { unit: String },
-    Enable { unit: String, was_active: bool },
-    Unmask { unit: String, was_active: bool, was_enabled: bool },
-    Sysctl { name: String, old: String, set: String },
-    Remount { path: String, options: String },
+    Reload {
+        unit: String,
+        was_active: bool,
+    },
+    Restart {
+        unit: String,
+        was_active: bool,
+        #[serde(default)]
+        was_failed: bool,
+    },
+    Disable {
+        unit: String,
+    },
+    Enable {
+        unit: String,
+        was_active: bool,
+    },
+    Unmask {
+        unit: String,
+        was_active: bool,
+        was_enabled: bool,
+    },
+    Sysctl {
+        name: String,
+        old: String,
+        set: String,
+    },
+    Remount {
+        path: String,
+        options: String,
+    },
     LoadAuditRules,
-    LoadModule { name: String },
+    LoadModule {
+        name: String,
+    },
 }
 
 /// An activation that did not take. Those before it did.
@@ -93,7 +123,8 @@ pub enum ActivateError<E: std::error::Error + 'static> {
 }
 
 /// Does all of `activations` in order. `note` writes each down before it is done. `persisted` is the
-/// value that files give a kernel parameter. `results` also holds what was done before a failure.
+/// value that files give a kernel parameter. `results` also holds what was done before a failure. Yields the
+/// units that were reloaded or restarted.
 ///
 /// # Errors
 /// The first that did not take, or could not be written down.
@@ -103,14 +134,18 @@ pub fn all<E: std::error::Error + 'static>(
     persisted: &dyn Fn(&str) -> Option<String>,
     mut note: impl FnMut(&Planned) -> Result<(), E>,
     results: &mut Vec<ActivationResult>,
-) -> Result<(), ActivateError<E>> {
+) -> Result<Vec<Awake>, ActivateError<E>> {
+    let mut awake = Vec::new();
     for deed in activations.iter().flat_map(deeds) {
         let what = deed.to_string();
         let outcome = match deed.plan(live, persisted) {
             Ok(Plan::Already(word)) => Ok(word),
             Ok(Plan::Do { unit, inverse }) => {
                 note(&Planned { what: what.clone(), inverse })?;
-                deed.perform(live, unit.as_deref(), persisted).map(|()| "done")
+                deed.perform(live, unit.as_deref(), persisted).map(|unit| {
+                    awake.extend(unit);
+                    "done"
+                })
             }
             Err(error) => Err(error),
         };
@@ -121,7 +156,7 @@ pub fn all<E: std::error::Error + 'static>(
             return Err(ActivateError::Failed(format!("{what}: {result}")));
         }
     }
-    Ok(())
+    Ok(awake)
 }
 
 /// One thing of an [`Activation`], whose lists name several (or, for units, alternatives).
@@ -224,18 +259,19 @@ impl Deed<'_> {
 
     fn plan_unit(self, unit: &str, state: &State) -> Result<Plan, String> {
         let (name, was_active, was_enabled) = (unit.to_owned(), state.is_active(), state.is_enabled());
+        let was_failed = state.is_failed();
         let inverse = match self {
             Self::Reload(_) if !was_active => return Ok(Plan::Already(NOT_RUNNING)),
             Self::Reload(_) if !state.can_reload() => {
                 return Err(format!("{unit} cannot reload: declare a restart"));
             }
             Self::Reload(_) => Inverse::Reload { unit: name, was_active },
-            Self::Restart(_) => Inverse::Restart { unit: name, was_active },
+            Self::Restart(_) => Inverse::Restart { unit: name, was_active, was_failed },
             Self::Enable(_) if was_enabled || state.is_static() => return Ok(Plan::Already(HELD)),
             Self::Enable(_) => Inverse::Disable { unit: name },
             Self::Disable(_) if !was_enabled && !was_active => return Ok(Plan::Already(HELD)),
             Self::Disable(_) if was_enabled => Inverse::Enable { unit: name, was_active },
-            Self::Disable(_) => Inverse::Restart { unit: name, was_active },
+            Self::Disable(_) => Inverse::Restart { unit: name, was_active, was_failed },
             Self::Mask(_) if state.is_masked() && !was_active => return Ok(Plan::Already(HELD)),
             _ => Inverse::Unmask { unit: name, was_active, was_enabled },
         };
@@ -247,11 +283,11 @@ impl Deed<'_> {
         live: &Live,
         unit: Option<&str>,
         persisted: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<(), String> {
+    ) -> Result<Option<Awake>, String> {
         let unit = unit.unwrap_or_default();
         match self {
-            Self::Reload(_) => live.order(&["reload", "--", unit]).and_then(|()| live.stays_active(unit)),
-            Self::Restart(_) => live.order(&["restart", "--", unit]).and_then(|()| live.stays_active(unit)),
+            Self::Reload(_) => return live.wake("reload", unit).map(Some),
+            Self::Restart(_) => return live.wake("restart", unit).map(Some),
             Self::Enable(_) => {
                 live.order(&["enable", "--", unit])?;
                 live.is_now(unit, "enabled", State::is_enabled)
@@ -283,6 +319,7 @@ impl Deed<'_> {
                 if live.loaded(name) { Err(format!("{name} is still loaded")) } else { Ok(()) }
             }
         }
+        .map(|()| None)
     }
 }
 
@@ -327,11 +364,11 @@ impl Inverse {
         match self {
             Self::Reload { unit, was_active } => {
                 manager()?;
-                live.bring_back(unit, *was_active, "reload")?;
+                live.bring_back(unit, *was_active, false, "reload")?;
             }
-            Self::Restart { unit, was_active } => {
+            Self::Restart { unit, was_active, was_failed } => {
                 manager()?;
-                live.bring_back(unit, *was_active, "restart")?;
+                live.bring_back(unit, *was_active, *was_failed, "restart")?;
             }
             Self::Disable { unit } => live.order(&["disable", "--", unit])?,
             Self::Enable { unit, was_active } => {
@@ -358,10 +395,6 @@ impl Inverse {
 }
 
 impl Live {
-    fn order(&self, arguments: &[&str]) -> Result<(), String> {
-        self.systemctl(arguments).map(drop).map_err(|error| error.to_string())
-    }
-
     fn tool(&self, name: &str, arguments: &[&str]) -> Result<(), String> {
         let path = tool::find(name).ok_or_else(|| format!("{name} is not installed"))?;
         tool::run(&path, arguments, self.patience).map(drop).map_err(|error| error.to_string())
@@ -370,27 +403,6 @@ impl Live {
     fn is_now(&self, unit: &str, what: &str, holds: impl Fn(&State) -> bool) -> Result<(), String> {
         let state = self.unit(unit).map_err(|error| error.to_string())?;
         if holds(&state) { Ok(()) } else { Err(format!("{unit} is not {what}: {state:?}")) }
-    }
-
-    /// The unit as it was before, reading the files that are back.
-    fn bring_back(&self, unit: &str, was_active: bool, deed: &str) -> Result<(), String> {
-        let state = self.unit(unit).map_err(|error| error.to_string())?;
-        match (was_active, state.is_active()) {
-            (false, false) => Ok(()),
-            (false, true) => self.order(&["stop", "--", unit]),
-            (true, true) => self.order(&[deed, "--", unit]).and_then(|()| self.stays_active(unit)),
-            (true, false) => self.start_if(unit, true),
-        }
-    }
-
-    fn start_if(&self, unit: &str, was_active: bool) -> Result<(), String> {
-        if !was_active {
-            return Ok(());
-        }
-        // A unit that failed too often may not be started before; an error means it had not failed.
-        let _ = self.order(&["reset-failed", "--", unit]);
-        self.order(&["start", "--", unit])?;
-        self.stays_active(unit)
     }
 
     /// A value that somebody else has set since is left alone.

@@ -102,6 +102,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// As patterns.
+    pub fn never_read(&self) -> Vec<String> {
+        self.never_read.iter().map(|path| path.display().to_string()).collect()
+    }
+
     /// Reads and checks a settings file; one that does not exist means the defaults.
     ///
     /// # Errors

@@ -18,12 +18,14 @@ use serde_json::json;
 
 use crate::activate::Live;
 use crate::commit::Tree;
+use crate::commit::place::shown;
 use crate::config::Config;
 use crate::enroll::Invitation;
 use crate::evaluate::{Evaluation, Evaluator};
 use crate::identity::StateDir;
 use crate::probe::View;
 use crate::root::Root;
+use crate::stage::host::Secrets;
 use crate::task::spool::Spool;
 use crate::{preview, undo};
 
@@ -270,16 +272,32 @@ pub fn undo(config: &Config, task: Option<TaskId>) -> anyhow::Result<ExitCode> {
         None => undo::last(&spool)?,
     };
     let tree = Tree::open(Path::new("/"))?;
-    let reversal = undo::kept(&spool, &task, &tree, &Live::here())?;
+    let (journal, reversal) = undo::kept(&spool, &task, &tree, &Live::here())?;
     for path in &reversal.files.restored {
-        say(&plain(&format!("restored  {}", path.display())));
+        say(&format!("restored {}", shown(path)));
+    }
+    let secrets = Secrets::with(&config.never_read());
+    let both = undo::conflict_diffs(&journal, &tree, &reversal.files, &|path| secrets.hold(path));
+    for conflict in &reversal.files.conflicts {
+        let path = shown(&conflict.path);
+        match both.iter().find(|diff| diff.path == path) {
+            Some(diff) => say(text::file(diff).trim_end()),
+            None => say(&plain(&format!("left_alone {}", conflict.error))),
+        }
     }
     for done in &reversal.activations {
         say(&plain(&format!("{}: {}", done.what, done.result)));
     }
-    for conflict in reversal.conflicts() {
-        say(&plain(&format!("left alone: {conflict}")));
+    if reversal.change() == HostChange::Undone {
+        say(&format!("task {task} is undone"));
+        return Ok(ExitCode::SUCCESS);
     }
-    say(&format!("task {task}: {}", reversal.change()));
-    Ok(if reversal.change() == HostChange::Undone { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let left = match reversal.conflicts().len() {
+        1 => "one thing was".to_owned(),
+        more => format!("{more} things were"),
+    };
+    anyhow::bail!(
+        "task {task} is undone, but {left} left alone; next: mend that by hand with what is shown above, and \
+         reload what reads it"
+    )
 }

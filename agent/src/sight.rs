@@ -45,7 +45,7 @@ pub fn this_host(
     library: &'static Library,
     name: Option<String>,
 ) -> io::Result<Here> {
-    let never_read: Vec<String> = config.never_read.iter().map(|path| path.display().to_string()).collect();
+    let never_read = config.never_read();
     let state = vec![state.to_owned()];
     let sight = TaskSight { library, never_read: never_read.clone(), state: state.clone() };
     let settings = Settings {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use aright_shared::id::TaskId;
 use aright_shared::outcome::HostChange;
-use aright_shared::task::{ActivationResult, FileDiff};
+use aright_shared::task::{ActivationResult, FileChange, FileDiff};
 
 use crate::activate::{self, Live, Planned};
 use crate::commit::place::{Aside, Place, Step};
@@ -140,11 +140,11 @@ impl Reversal {
         if clean { HostChange::Undone } else { HostChange::UndoConflict }
     }
 
-    /// What could not go back, a sentence each.
+    /// What could not go back, a sentence each; a service first, since its files may well be back.
     pub fn conflicts(&self) -> Vec<String> {
         let files = self.files.conflicts.iter().map(|conflict| conflict.error.to_string());
         let failed = self.activations.iter().filter(|result| !result.ok);
-        files.chain(failed.map(|result| format!("{}: {}", result.what, result.result))).collect()
+        failed.map(|result| format!("{}: {}", result.what, result.result)).chain(files).collect()
     }
 }
 
@@ -190,11 +190,14 @@ pub fn progress(journal: &Journal) -> Progress {
 
 #[derive(Debug, thiserror::Error)]
 pub enum UndoError {
-    #[error("task {0} left nothing here that could be undone")]
+    #[error("task {0} left nothing here that could be undone; `aright-agent status` lists what can")]
     Nothing(TaskId),
     #[error("no kept change is left that could be undone")]
     NoneKept,
-    #[error("task {task} cannot be undone before task {by}, which changed {} later", path.display())]
+    #[error(
+        "task {task} cannot be undone before task {by}, which changed {} later; next: undo that one first",
+        crate::commit::place::shown(path)
+    )]
     Blocked { task: TaskId, by: TaskId, path: PathBuf },
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -229,10 +232,16 @@ pub fn ready(spool: &Spool, task: &TaskId) -> Result<Journal, UndoError> {
 ///
 /// # Errors
 /// See [`ready`] and [`whole`]; a task is under way.
-pub fn kept(spool: &Spool, task: &TaskId, tree: &Tree, live: &Live) -> Result<Reversal, UndoError> {
+pub fn kept(
+    spool: &Spool,
+    task: &TaskId,
+    tree: &Tree,
+    live: &Live,
+) -> Result<(Journal, Reversal), UndoError> {
     let _lock = spool.lock(Wait::Not)?;
     let mut journal = ready(spool, task)?;
-    Ok(whole(&mut journal, tree, live, Progress::Whole)?)
+    let reversal = whole(&mut journal, tree, live, Progress::Whole)?;
+    Ok((journal, reversal))
 }
 
 /// Both versions of each file that was left alone: what stands there, and what the undo would have made of it.
@@ -245,7 +254,7 @@ pub fn conflict_diffs(
     let Ok(Some(originals)) = journal.originals() else { return Vec::new() };
     let one = |conflict: &Conflict| -> Option<FileDiff> {
         let entry = originals.manifest.entries.get(conflict.entry)?;
-        let now = tree.place(&conflict.path).ok()??.look().ok()?;
+        let now = tree.place(&conflict.path).ok()?.map_or(Ok(None), |place| place.look()).ok()?;
         let change = Change { path: conflict.path.clone(), before: now, after: entry.change.before.clone() };
         let present = |path: &Path| match tree.place(path) {
             Ok(Some(place)) => place.read().map(|(file, _)| file).map_err(io::Error::other),
@@ -256,7 +265,13 @@ pub fn conflict_diffs(
         let original = |_: &Path| originals.open(conflict.entry);
         let sources = Sources { before: &present, after: &original, secret };
         let mut diff = diff::of(&[change], &sources).pop()?;
-        diff.facts.insert(0, "left as it is; the diff leads from it to the original".to_owned());
+        let kept = originals.kept_as(conflict.entry);
+        let kept =
+            kept.map_or_else(String::new, |path| format!(", which is kept here as {}", path.display()));
+        let why = conflict.error.to_string();
+        let why = why.strip_prefix(&format!("{}: ", diff.path)).unwrap_or(&why);
+        diff.change = FileChange::LeftAlone;
+        diff.facts.insert(0, format!("{why}; the diff leads from what is there to the original{kept}"));
         Some(diff)
     };
     undone.conflicts.iter().filter_map(one).collect()

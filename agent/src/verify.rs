@@ -66,6 +66,8 @@ pub enum Source {
     Approved {
         approver: String,
     },
+    /// Nothing of it runs: the order is to undo.
+    NotRun,
 }
 
 impl Verified {
@@ -130,6 +132,10 @@ impl Verifier<'_> {
     }
 
     fn believed(&self, order: &TaskOrder, delivery: &Delivery, digest: Digest) -> Result<Source, Refused> {
+        // To go back must be possible when the approval has ended, or the library is another one.
+        if order.kind == TaskKind::Undo {
+            return Ok(Source::NotRun);
+        }
         let Some(envelope) = &delivery.approval else {
             if self.library.has_script(digest) {
                 return Ok(Source::Library);

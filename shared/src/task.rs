@@ -189,6 +189,8 @@ words! {
         Created = "created",
         Modified = "modified",
         Deleted = "deleted",
+        /// By an undo, as somebody else had made it.
+        LeftAlone = "left_alone",
     }
 }
 

@@ -15,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PROGRAM: &str = "/usr/bin/aright-agent";
 const STATE: &str = "/var/lib/aright-agent";
 const SETTINGS: &str = "/etc/aright/agent.toml";
+const UNIT: &str = include_str!("../../packaging/systemd/aright-agent.service");
 const FAKETIME: &str = "/usr/lib/faketime.so.1";
 
 /// What the agent believes the time to be.
@@ -103,6 +104,16 @@ impl<'a, P: Place> Agent<'a, P> {
         command.arg("run");
         self.running = Some(Running::start("aright-agent", command, &self.log)?);
         Ok(())
+    }
+
+    /// Instead of [`Self::start`]: as the host's own service, now and after each boot.
+    ///
+    /// # Errors
+    /// systemctl's words.
+    pub fn serve(&self) -> anyhow::Result<()> {
+        let unit = UNIT.replace("/usr/sbin/", "/usr/bin/");
+        self.place.write("/etc/systemd/system/aright-agent.service", &unit)?;
+        self.place.stdout(&["systemctl", "enable", "--now", "aright-agent"]).map(drop)
     }
 
     /// `kill -9`.

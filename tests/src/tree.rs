@@ -15,8 +15,12 @@ pub struct Entry {
     content: String,
     mode: u32,
     owner: (u32, u32),
+    attributes: Attributes,
     changed: (i64, i64),
 }
+
+/// Extended ones, by name.
+type Attributes = BTreeMap<Vec<u8>, Vec<u8>>;
 
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Listing(BTreeMap<PathBuf, Entry>);
@@ -55,6 +59,15 @@ impl Listing {
         let mut listing = Self::of(&folders.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
         listing.0.retain(|path, _| !path.starts_with(except));
         Ok(listing)
+    }
+
+    /// Without the times of folders, which change when something is made in them and removed.
+    #[must_use]
+    pub fn without_folder_times(mut self) -> Self {
+        for entry in self.0.values_mut().filter(|entry| entry.mode & 0o170_000 == 0o040_000) {
+            entry.changed = (0, 0);
+        }
+        self
     }
 
     #[must_use]
@@ -106,16 +119,39 @@ impl Entry {
             content,
             mode: meta.mode(),
             owner: (meta.uid(), meta.gid()),
+            attributes: attributes(path)?,
             changed: (meta.mtime(), meta.mtime_nsec()),
         })
     }
+}
+
+/// Of the thing itself, where it is a link.
+fn attributes(path: &Path) -> io::Result<Attributes> {
+    const MOST: usize = 64 * 1024;
+    let mut names = vec![0; MOST];
+    let length = match rustix::fs::llistxattr(path, &mut names) {
+        Err(rustix::io::Errno::NOTSUP) => 0,
+        other => other?,
+    };
+    let names = names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let read = |name: &[u8]| -> io::Result<_> {
+        let mut value = vec![0; MOST];
+        let length = rustix::fs::lgetxattr(path, name, &mut value)?;
+        value.truncate(length);
+        Ok((name.to_owned(), value))
+    };
+    names.map(read).collect()
 }
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let content = self.content.get(..12).unwrap_or(&self.content);
         let (user, group) = self.owner;
-        write!(f, "[{:o} {user}:{group} {}.{:09} {content}]", self.mode, self.changed.0, self.changed.1)
+        write!(f, "[{:o} {user}:{group} {}.{:09} {content}", self.mode, self.changed.0, self.changed.1)?;
+        for (name, value) in &self.attributes {
+            write!(f, " {}={}", name.escape_ascii(), value.escape_ascii())?;
+        }
+        f.write_str("]")
     }
 }
 
@@ -149,7 +185,7 @@ mod tests {
     fn every_kind_of_difference_is_listed() -> anyhow::Result<()> {
         let tree = tempfile::tempdir()?;
         let at = |name: &str| tree.path().join(name);
-        for name in ["same", "gone", "text", "mode", "time"] {
+        for name in ["same", "gone", "text", "mode", "time", "note"] {
             fs::write(at(name), name)?;
         }
         std::os::unix::fs::symlink("same", at("link"))?;
@@ -159,13 +195,26 @@ mod tests {
         fs::remove_file(at("gone"))?;
         fs::write(at("text"), "texT")?;
         fs::set_permissions(at("mode"), fs::Permissions::from_mode(0o600))?;
+        rustix::fs::setxattr(at("note"), "user.note", b"x", rustix::fs::XattrFlags::empty())?;
         File::options().write(true).open(at("time"))?.set_modified(std::time::UNIX_EPOCH)?;
         fs::remove_file(at("link"))?;
         std::os::unix::fs::symlink("text", at("link"))?;
         fs::write(at("new"), "")?;
 
         let lines = before.diff(&Listing::of(&[tree.path()])?).join("\n");
-        for expected in ["- ", "/gone", "~ ", "/text ", "/mode ", "/time ", "/link ", "+ ", "/new "] {
+        for expected in [
+            "- ",
+            "/gone",
+            "~ ",
+            "/text ",
+            "/mode ",
+            "/time ",
+            "/note ",
+            "user.note=x",
+            "/link ",
+            "+ ",
+            "/new ",
+        ] {
             assert!(lines.contains(expected), "no {expected:?} in\n{lines}");
         }
         assert!(!lines.contains("/same "), "{lines}");

@@ -25,14 +25,16 @@ show)
   fi ;;
 reload|restart)
   echo "$verb" >>"$unit/orders"
-  if [ -e "$unit/on-$verb" ]; then . "./$unit/on-$verb"; fi ;;
-start) echo start >>"$unit/orders"; echo active >"$unit/active" ;;
-stop) echo inactive >"$unit/active" ;;
+  if [ -e "$unit/on-$verb" ]; then . "./$unit/on-$verb"; else echo active >"$unit/active"; fi ;;
+start)
+  [ "$(cat "$unit/active")" != activating ] || { echo "the start that hangs did not end" >&2; exit 1; }
+  echo start >>"$unit/orders"; echo active >"$unit/active" ;;
+stop) [ "$(cat "$unit/active")" = failed ] || echo inactive >"$unit/active" ;;
 enable) echo enabled >"$unit/enabled" ;;
 disable) echo disabled >"$unit/enabled"; case $* in *--now*) echo inactive >"$unit/active" ;; esac ;;
 mask) touch "$unit/masked"; echo inactive >"$unit/active" ;;
 unmask) rm "$unit/masked" ;;
-reset-failed) ;;
+reset-failed) [ "$(cat "$unit/active")" != failed ] || echo inactive >"$unit/active" ;;
 *) echo "what is $verb" >&2; exit 1 ;;
 esac
 "#;
@@ -57,6 +59,7 @@ impl World {
             root: dir.path().join("root"),
             patience: Duration::from_secs(5),
             moment: Duration::from_millis(100),
+            longer_moment: Duration::from_millis(100),
             glance: Duration::from_millis(5),
         };
         Self { dir, live }
@@ -135,6 +138,7 @@ fn a_unit_that_does_not_come_back_or_stay_is_a_failure_and_is_brought_back() {
         "echo failed >$unit/active",
         "(sleep 0.05; echo failed >$unit/active) >/dev/null 2>&1 &",
         "(sleep 0.05; echo 1 >$unit/restarts) >/dev/null 2>&1 &",
+        "echo activating >$unit/active; exit 1",
     ] {
         let world = World::new();
         world.unit("ssh", "active", "enabled");
@@ -147,6 +151,35 @@ fn a_unit_that_does_not_come_back_or_stay_is_a_failure_and_is_brought_back() {
         assert!(back.iter().all(|result| result.ok), "{back:?}");
         assert_eq!(world.read("ssh", "active"), "active");
     }
+}
+
+#[test]
+fn a_unit_that_was_not_active_is_stopped_and_not_called_failed() {
+    for (before, now, after) in [
+        ("inactive", "failed", "inactive"),
+        ("inactive", "activating", "inactive"),
+        ("failed", "failed", "failed"),
+    ] {
+        let world = World::new();
+        world.unit("ssh", before, "enabled");
+        world.write("ssh", "on-restart", &format!("echo {now} >$unit/active; exit 1"));
+        let (planned, _, ok) = world.all(&[Activation::Restart(names(&["ssh"]))]);
+        assert!(!ok && invert(&world.live, &planned)[0].ok);
+        assert_eq!(world.read("ssh", "active"), after, "{before}");
+    }
+}
+
+#[test]
+fn a_unit_that_ends_later_is_seen_by_the_last_look() {
+    let world = World::new();
+    world.unit("ssh", "active", "enabled");
+    let awake = world.live.wake("restart", "ssh").expect("comes back");
+    assert!(world.live.is_still(&awake).is_ok());
+    world.write("ssh", "restarts", "1");
+    let why = world.live.is_still(&awake).expect_err("another life");
+    assert!(why.contains("did not stay"), "{why}");
+    world.write("ssh", "active", "failed");
+    assert!(world.live.is_still(&awake).is_err());
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! Units of the service manager, through systemctl(1).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use aright_shared::time::{Clock as _, Millis, SECOND, WallClock};
 
 use super::{Live, tool};
 use crate::activate::tool::ToolError;
+use crate::mask::mask;
 
 /// What systemd says of one unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +27,10 @@ impl State {
         matches!(self.active.as_str(), "active" | "reloading" | "refreshing")
     }
 
+    pub fn is_failed(&self) -> bool {
+        self.active == "failed"
+    }
+
     pub fn can_reload(&self) -> bool {
         self.can_reload
     }
@@ -34,6 +41,13 @@ impl State {
 
     pub fn is_masked(&self) -> bool {
         self.load == "masked" || self.file.starts_with("masked")
+    }
+
+    fn instead_of_staying(&self, name: &str) -> String {
+        match self.is_active() {
+            true => format!("{name} came back and did not stay: it was started anew"),
+            false => format!("{name} came back and did not stay: it is {}", self.active),
+        }
     }
 
     /// Of no install section: nothing that could be enabled or disabled.
@@ -82,11 +96,77 @@ impl Live {
         tool::run(&self.systemctl, &all, self.patience)
     }
 
-    /// Waits until the unit is active, and sees that it stays so for a moment.
+    pub fn order(&self, arguments: &[&str]) -> Result<(), String> {
+        self.systemctl(arguments).map(drop).map_err(|error| match error {
+            // What follows the first line tells people where to look by themselves.
+            ToolError::Failed { said, .. } if !said.is_empty() => {
+                said.lines().next().unwrap_or_default().to_owned()
+            }
+            other => other.to_string(),
+        })
+    }
+
+    /// Gives a unit an order (`reload`, `restart` or `start`), and sees that it is active then and stays so.
     ///
     /// # Errors
-    /// One sentence on what it did instead.
-    pub fn stays_active(&self, name: &str) -> Result<(), String> {
+    /// What it did instead, and its last words.
+    pub fn wake(&self, verb: &str, unit: &str) -> Result<Awake, String> {
+        let since = WallClock.now();
+        let moment = if verb == "reload" { self.moment } else { self.longer_moment };
+        if verb != "reload" {
+            // A unit that was started often of late is refused, however well it does; an error says it was not.
+            let _ = self.order(&["reset-failed", "--", unit]);
+        }
+        let seen = self.order(&[verb, "--", unit]).and_then(|()| self.stays_active(unit, moment));
+        match seen {
+            Ok(state) => Ok(Awake { unit: unit.to_owned(), restarts: state.restarts, since }),
+            Err(why) => Err(self.with_last_words(unit, since, why)),
+        }
+    }
+
+    /// Looks once more at a unit that came back.
+    ///
+    /// # Errors
+    /// What it did instead of staying, and its last words.
+    pub fn is_still(&self, awake: &Awake) -> Result<(), String> {
+        let Awake { unit, restarts, since } = awake;
+        let now = self.unit(unit).map_err(|error| error.to_string())?;
+        if now.is_active() && now.restarts == *restarts {
+            return Ok(());
+        }
+        Err(self.with_last_words(unit, *since, now.instead_of_staying(unit)))
+    }
+
+    /// The unit as it was before, reading the files that are back.
+    pub fn bring_back(
+        &self,
+        unit: &str,
+        was_active: bool,
+        was_failed: bool,
+        deed: &str,
+    ) -> Result<(), String> {
+        let state = self.unit(unit).map_err(|error| error.to_string())?;
+        match (was_active, state.is_active()) {
+            (true, true) => self.wake(deed, unit).map(drop),
+            // It may hang in its start with the files that were bad: a mere start would wait for that one.
+            (true, false) => self.wake("restart", unit).map(drop),
+            (false, _) => {
+                self.order(&["stop", "--", unit])?;
+                if !was_failed {
+                    // An error means that it has not failed now.
+                    let _ = self.order(&["reset-failed", "--", unit]);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub fn start_if(&self, unit: &str, was_active: bool) -> Result<(), String> {
+        if was_active { self.wake("start", unit).map(drop) } else { Ok(()) }
+    }
+
+    /// Waits until the unit is active, and sees that it stays so for a moment.
+    fn stays_active(&self, name: &str, moment: Duration) -> Result<State, String> {
         let unit = || self.unit(name).map_err(|error| error.to_string());
         let deadline = Instant::now() + self.patience;
         let mut seen = unit()?;
@@ -98,16 +178,48 @@ impl Live {
             std::thread::sleep(self.glance);
             seen = unit()?;
         }
-        let steady = Instant::now() + self.moment;
+        let steady = Instant::now() + moment;
         while Instant::now() < steady {
             std::thread::sleep(self.glance);
             let now = unit()?;
             if now.active != "active" || now.restarts != seen.restarts {
-                return Err(format!("{name} came back and did not stay: it is {}", now.active));
+                return Err(now.instead_of_staying(name));
             }
         }
-        Ok(())
+        Ok(seen)
     }
+
+    /// With what the unit's own processes said since; nothing more where nobody keeps that.
+    fn with_last_words(&self, unit: &str, since: Millis, why: String) -> String {
+        let said = || -> Result<String, ToolError> {
+            let journalctl = self.systemctl.with_file_name("journalctl");
+            let id = self.systemctl(&["show", "--value", "--property=Id", "--", unit])?;
+            let (since, of) =
+                (format!("--since=@{}", since.0 / SECOND), format!("_SYSTEMD_UNIT={}", id.trim()));
+            tool::run(&journalctl, &["--sync"], self.patience)?;
+            let how = ["--quiet", "--no-pager", "--output=cat", "--lines=3"];
+            tool::run(&journalctl, &[&how[..], &[&since, &of]].concat(), self.patience)
+        };
+        let said = said().unwrap_or_default();
+        let mut lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        lines.dedup();
+        if lines.is_empty() {
+            return why;
+        }
+        let words: String = lines.join(" | ").chars().take(MOST_WORDS).collect();
+        format!("{}; its last words: {}", why.trim_end_matches('.'), mask(&words))
+    }
+}
+
+/// Most characters of a unit's last words.
+const MOST_WORDS: usize = 500;
+
+/// A unit that was brought back, and how it stood then.
+#[derive(Clone, Debug)]
+pub struct Awake {
+    unit: String,
+    restarts: String,
+    since: Millis,
 }
 
 /// Where systemd says that it runs as the service manager (sd_booted(3)).

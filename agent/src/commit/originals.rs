@@ -138,6 +138,11 @@ impl Originals {
         File::open(self.content(n))
     }
 
+    /// Where the content of one original lies; only what was taken away is kept.
+    pub fn kept_as(&self, n: usize) -> Option<PathBuf> {
+        self.manifest.entries.get(n).filter(|entry| entry.loses_content()).map(|_| self.content(n))
+    }
+
     /// How much room the contents take, in bytes.
     pub fn bytes(&self) -> u64 {
         self.manifest.entries.iter().filter(|entry| entry.loses_content()).map(Entry::original_size).sum()

@@ -26,7 +26,7 @@ use crate::task::fail;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
-    #[error("{path}: changed by somebody else: expected {}, found {}", told(expected.as_deref()), told(found.as_deref()))]
+    #[error("{path}: changed by somebody else: {}", difference(expected.as_deref(), found.as_deref()))]
     Clash { path: String, expected: Option<Box<Meta>>, found: Option<Box<Meta>> },
     #[error("{path}: changed by somebody else, whose version is kept as {aside:?} in the same folder")]
     Aside { path: String, aside: String },
@@ -541,11 +541,47 @@ pub fn shown(path: &Path) -> String {
 /// A thing in a few words.
 pub fn told(meta: Option<&Meta>) -> String {
     let Some(meta) = meta else { return "nothing".into() };
-    let kind = match &meta.kind {
-        Kind::File { size, digest } => format!("a file of {size} bytes, {}", &digest.to_string()[..19]),
+    let digest = match &meta.kind {
+        Kind::File { digest, .. } => format!(", {}", &digest.to_string()[..19]),
+        Kind::Link { .. } | Kind::Folder | Kind::Special { .. } => String::new(),
+    };
+    format!("{}{digest}, mode {:04o}, owner {}:{}", kind(meta), meta.mode, meta.uid, meta.gid)
+}
+
+fn kind(meta: &Meta) -> String {
+    match &meta.kind {
+        Kind::File { size, .. } => format!("a file of {size} bytes"),
         Kind::Link { target } => format!("a link to {target}"),
         Kind::Folder => "a folder".into(),
         Kind::Special { .. } => "a special file".into(),
+    }
+}
+
+/// In what the one that was found is another one.
+fn difference(expected: Option<&Meta>, found: Option<&Meta>) -> String {
+    let (expected, found) = match (expected, found) {
+        (Some(expected), Some(found)) => (expected, found),
+        (None, Some(found)) => return format!("{} is there, and nothing was expected", kind(found)),
+        (_, None) => return "it is gone".into(),
     };
-    format!("{kind}, mode {:04o}, owner {}:{}", meta.mode, meta.uid, meta.gid)
+    let mut parts = Vec::new();
+    if let (Kind::File { size: now, .. }, Kind::File { size: then, .. }) = (&found.kind, &expected.kind)
+        && !found.same_content(expected)
+    {
+        parts.push(format!("other content ({now} bytes, {then} were expected)"));
+    } else if !found.same_content(expected) {
+        parts.push(format!("it is {} instead of {}", kind(found), kind(expected)));
+    }
+    if found.mode != expected.mode {
+        parts.push(format!("mode {:04o} instead of {:04o}", found.mode, expected.mode));
+    }
+    if (found.uid, found.gid) != (expected.uid, expected.gid) {
+        let owners = (found.uid, found.gid, expected.uid, expected.gid);
+        parts.push(format!("owner {}:{} instead of {}:{}", owners.0, owners.1, owners.2, owners.3));
+    }
+    if found.xattrs != expected.xattrs {
+        parts.push("other extended attributes".into());
+    }
+    // It was another one when it was looked at in between.
+    if parts.is_empty() { "it changed on the way".into() } else { parts.join(", ") }
 }

@@ -32,6 +32,22 @@ pub const NEVER_READ: [&str; 17] = [
     "/var/lib/sss/secrets",
 ];
 
+/// What nobody is to see of a host: [`NEVER_READ`] and what its owner adds.
+#[derive(Clone, Debug)]
+pub struct Secrets(Vec<globset::GlobMatcher>);
+
+impl Secrets {
+    pub fn with(never_read: &[String]) -> Self {
+        let patterns = NEVER_READ.iter().copied().chain(never_read.iter().map(String::as_str));
+        Self(patterns.filter_map(|pattern| matcher(Path::new(pattern))).collect())
+    }
+
+    /// A pattern for a folder holds for all in it.
+    pub fn hold(&self, path: &Path) -> bool {
+        self.0.iter().any(|secret| path.ancestors().any(|part| secret.is_match(part)))
+    }
+}
+
 /// Most paths that one pattern may lead to.
 const MAX_MATCHES: usize = 10_000;
 

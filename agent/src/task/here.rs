@@ -19,7 +19,7 @@ use crate::cage::plan::User;
 use crate::commit::Tree;
 use crate::config::RespectManaged;
 use crate::confirm::Health;
-use crate::stage::host::{NEVER_READ, matcher};
+use crate::stage::host::Secrets;
 use crate::stage::{self, Change, Declared, ScriptRun, Stage, StageSpec};
 
 /// What a task asks of evaluation.
@@ -63,7 +63,7 @@ pub struct Here {
     live: Live,
     evaluator: Arc<dyn Evaluator>,
     settings: Settings,
-    secrets: Vec<globset::GlobMatcher>,
+    secrets: Secrets,
 }
 
 impl Here {
@@ -72,8 +72,7 @@ impl Here {
     /// # Errors
     /// The root cannot be opened.
     pub fn new(evaluator: Arc<dyn Evaluator>, settings: Settings) -> io::Result<Self> {
-        let patterns = NEVER_READ.iter().copied().chain(settings.never_read.iter().map(String::as_str));
-        let secrets = patterns.filter_map(|pattern| matcher(Path::new(pattern))).collect();
+        let secrets = Secrets::with(&settings.never_read);
         Ok(Self { tree: Tree::open(Path::new("/"))?, live: Live::here(), evaluator, settings, secrets })
     }
 
@@ -141,8 +140,7 @@ impl Host for Here {
     }
 
     fn is_secret(&self, path: &Path) -> bool {
-        // A pattern for a folder holds for all in it.
-        self.secrets.iter().any(|secret| path.ancestors().any(|part| secret.is_match(part)))
+        self.secrets.hold(path)
     }
 
     fn managed(&self, touches: &[Touch]) -> Vec<Managed> {

@@ -249,6 +249,11 @@ impl Journal {
         last(Step::Undoing) > last(Step::Undone)
     }
 
+    /// Whether an undo left something as it was found.
+    pub fn has_conflicts(&self) -> bool {
+        self.notes::<Vec<String>>(Step::Undone).any(|conflicts| !conflicts.is_empty())
+    }
+
     /// As they go into the report.
     pub fn steps(&self) -> Vec<StepTaken> {
         self.records.iter().map(|r| StepTaken { step: r.step.to_string(), at: r.at }).collect()

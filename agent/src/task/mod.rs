@@ -89,7 +89,7 @@ fn in_order(run: &mut Run<'_>) -> Result<(), Stop> {
     run.take(Step::Committed)?;
     run.activate()?; //                                      else activation_failed
     run.take(Step::Activated)?;
-    run.after(&goal)?; //                                    else regressed, ran_not_fixed
+    run.after(&goal)?; //                                    else activation_failed, regressed, ran_not_fixed
     run.take(Step::Evaluated)?;
     if let Some(health) = health {
         run.take(Step::Confirming)?;

@@ -278,10 +278,11 @@ impl Spool {
     pub fn prune(&self, retention: Retention) -> Result<Pruned, SpoolError> {
         let now = self.clock.now();
         let mut pruned = Pruned::default();
+        let days = i64::from(retention.days) * DAY;
         let mut room = retention.megabytes.saturating_mul(1_000_000);
         let mut full = false;
         for undoable in self.undoable()? {
-            let old = undoable.kept.is_some_and(|kept| now.since(kept) > i64::from(retention.days) * DAY);
+            let old = undoable.kept.is_some_and(|kept| now.since(kept) > days);
             // Undo is last in first out: beyond the first that has no room, older ones are of no use.
             full = full || undoable.bytes > room;
             if old || full {
@@ -292,8 +293,10 @@ impl Spool {
             }
         }
         for journal in self.journals()? {
-            let acknowledged = journal.when(Step::Acknowledged);
-            let past = acknowledged.is_some_and(|at| now.since(at) > RESULT_KEPT);
+            let is_past = |step, limit| journal.when(step).is_some_and(|at| now.since(at) > limit);
+            // Whoever mends a conflict by hand needs the originals.
+            let past = is_past(Step::Acknowledged, RESULT_KEPT)
+                && (!journal.has_conflicts() || is_past(Step::Undone, days));
             if past && !journal.is_being_undone() && undoable(&journal).is_none() {
                 self.drop(journal.dir())?;
                 pruned.journals += 1;

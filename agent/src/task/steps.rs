@@ -15,7 +15,7 @@ use super::host::{Cancel, Compared, Host, Ran, Refused, Sight, Standing};
 use super::journal::{Journal, JournalError, Step};
 use super::spool::{Spool, SpoolError};
 use super::{CONFIRM, Task, TaskError, kept_outcome, report};
-use crate::activate::{self, ActivateError};
+use crate::activate::{self, ActivateError, Awake};
 use crate::commit::{self, Originals};
 use crate::confirm::{self, Contact, Health};
 use crate::diff::{self, Sources};
@@ -71,6 +71,7 @@ pub(super) struct Run<'a> {
     report: TaskReport,
     passing: Vec<Spot>,
     unmet: Vec<String>,
+    awake: Vec<Awake>,
 }
 
 impl<'a> Run<'a> {
@@ -86,7 +87,8 @@ impl<'a> Run<'a> {
         let mut report =
             report::empty(&task.order.task, Outcome::Interrupted, HostChange::None, "", now, now);
         report.clock = task.clock;
-        Self { task, host, spool, contact, journal, cancel, report, passing: Vec::new(), unmet: Vec::new() }
+        let (passing, unmet, awake) = (Vec::new(), Vec::new(), Vec::new());
+        Self { task, host, spool, contact, journal, cancel, report, passing, unmet, awake }
     }
 
     /// Takes the order's steps and makes the report of whatever came of them.
@@ -370,7 +372,10 @@ impl<'a> Run<'a> {
         let persisted = |name: &str| host.persisted(name);
         let note = |planned: &activate::Planned| journal.take_with(Step::Activating, planned);
         match activate::all(host.live(), &task.script.activate, &persisted, note, &mut report.activation) {
-            Ok(()) => Ok(()),
+            Ok(awake) => {
+                self.awake = awake;
+                Ok(())
+            }
             Err(ActivateError::Journal(error)) => Err(error.into()),
             Err(ActivateError::Failed(why)) => {
                 Err(Stop::GoBack(Outcome::ActivationFailed, why, Progress::Whole))
@@ -384,6 +389,10 @@ impl<'a> Run<'a> {
             result.after = reading(sight);
         }
         let now = self.host.verdicts();
+        // Last, so that as much time as possible has passed.
+        if let Some(why) = self.awake.iter().find_map(|unit| self.host.live().is_still(unit).err()) {
+            return Err(Stop::GoBack(Outcome::ActivationFailed, why, Progress::Whole));
+        }
         let of_goal: Vec<&Spot> = goal.spots().collect();
         let passing = self.passing.iter().filter(|spot| !of_goal.contains(spot));
         let mut regressed: Vec<Spot> =
@@ -487,9 +496,10 @@ pub(super) fn report_undo(report: &mut TaskReport, target: &Journal, host: &dyn 
 pub(super) fn add_reversal(report: &mut TaskReport, journal: &Journal, host: &dyn Host, reversal: &Reversal) {
     report.change = reversal.change();
     report.activation.extend(reversal.activations.iter().cloned());
-    let conflicts = reversal.conflicts();
-    if !conflicts.is_empty() {
-        report.detail = format!("{}; not undone: {}", report.detail, conflicts.join("; "));
+    if let [first, rest @ ..] = reversal.conflicts().as_slice() {
+        let all = format!("{first}{}", more(rest.len()));
+        report.detail =
+            format!("{}; not undone: {all}; next: mend by hand, the diff shows both versions", report.detail);
     }
     let secret = |path: &Path| host.is_secret(path);
     let both = undo::conflict_diffs(journal, host.tree(), &reversal.files, &secret);

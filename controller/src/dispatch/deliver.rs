@@ -7,7 +7,7 @@ use aright_shared::content::script::Origin;
 use aright_shared::envelope::{Envelope, TASK};
 use aright_shared::id::AssetId;
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
-use aright_shared::task::{Delivery, TaskOrder};
+use aright_shared::task::{Delivery, TaskKind, TaskOrder};
 use aright_shared::time::{MINUTE, Millis, SECOND};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -49,7 +49,9 @@ fn deliver(app: &Arc<App>, tx: &Tx<'_>, task: &Task, now: Millis) -> Result<Opti
         Some(row) if row.origin != Origin::Library => custom::in_force(tx, &app.trust, row, now)?,
         _ => None,
     };
-    let Some(row) = row.filter(|row| row.origin == Origin::Library || approval.is_some()) else {
+    // Nothing of a script runs when its change goes back: then it may have been found bad, and deprecated.
+    let may_go = task.kind == TaskKind::Undo || approval.is_some();
+    let Some(row) = row.filter(|row| may_go || row.origin == Origin::Library) else {
         let end = End {
             outcome: Outcome::Refused,
             refusal: Some(Refusal::NotApproved),

@@ -67,7 +67,8 @@ pub fn undo(app: &Arc<App>, tx: &Tx<'_>, id: &TaskId, user: &str) -> Result<Task
     let now = app.now();
     let undone = tasks::get(tx, id)?.ok_or_else(|| Refused::not_found("task", id))?;
     let change = undone.end.as_ref().map(|end| end.change);
-    if undone.kind != TaskKind::Run || !matches!(change, Some(HostChange::Kept | HostChange::UndoConflict)) {
+    // A host undoes once: what it left alone is mended by hand.
+    if undone.kind != TaskKind::Run || change != Some(HostChange::Kept) {
         return Err(Refused::conflict("nothing-to-undo", "the task keeps no change on its host")
             .field("task")
             .value(change.map_or_else(|| undone.state.to_string(), |change| format!("change {change}")))
@@ -81,7 +82,7 @@ pub fn undo(app: &Arc<App>, tx: &Tx<'_>, id: &TaskId, user: &str) -> Result<Task
     }
     eligible(app, tx, &undone.asset)?;
     let cause = Cause::Person { name: user.to_owned(), expires: now.plus(UNDO_WAITS) };
-    // The script is verified as for a run: its parameters are part of the order.
+    // Its parameters are part of the order and verified as for a run, though nothing of it runs.
     let resolved = Resolved { params: undone.params.clone(), targets: Vec::new() };
     let task = Task {
         undo_of: Some(id.clone()),

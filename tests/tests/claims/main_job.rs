@@ -12,7 +12,6 @@ use aright_shared::posture::Verdict;
 use aright_tests::{Agent, Cli, Controller, Host, Lab, Place as _, needs, skip, ssg, until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const UNIT: &str = include_str!("../../../packaging/systemd/aright-agent.service");
 
 /// The first 16 of CONTENT.md fail on a stock host, the last five pass.
 const FAIL: [u32; 16] = [
@@ -70,8 +69,7 @@ fn sixteen_failed_controls_are_fixed_by_one_job() -> anyhow::Result<()> {
 
     let agent = Agent::install(&host, lab.folder().join("agent.log"))?;
     agent.enroll(&controller.agents_url(), &cli.enroll_key(1)?)?;
-    host.write("/etc/systemd/system/aright-agent.service", &UNIT.replace("/usr/sbin/", "/usr/bin/"))?;
-    host.stdout(&["systemctl", "enable", "--now", "aright-agent"])?;
+    agent.serve()?;
     let before = until("a report", PATIENCE, || Ok(Some(verdicts(&cli)?).filter(|seen| !seen.is_empty())))?;
     is_as_expected(&before, &PASS)?;
 

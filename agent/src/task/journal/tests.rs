@@ -231,3 +231,20 @@ fn originals_beyond_budget_or_days_go_oldest_first() {
     let pruned = world.spool.prune(within(10, 30)).expect("prunes");
     assert_eq!((pruned.originals, pruned.journals), (vec![third], 1));
 }
+
+#[test]
+fn what_an_undo_left_alone_keeps_its_originals_for_whoever_mends_it() {
+    let world = World::new();
+    let prune = || world.spool.prune(Retention { megabytes: 10, days: 30 }).expect("prunes").journals;
+    for conflicts in [vec![], vec!["/a: changed by somebody else".to_owned()]] {
+        let task = world.kept(1, &["/a"]);
+        let mut journal = world.spool.journal(&task).expect("reads").expect("there");
+        journal.take(Step::Undoing).expect("writes");
+        journal.take_with(Step::Undone, &conflicts).expect("writes");
+        world.later(2 * DAY);
+        let gone = prune();
+        assert_eq!(gone, usize::from(conflicts.is_empty()), "{conflicts:?}");
+    }
+    world.later(29 * DAY);
+    assert_eq!(prune(), 1);
+}
