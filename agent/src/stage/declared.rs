@@ -108,22 +108,22 @@ impl Declared {
         if let Some(after) = after {
             harmless(before, after)?;
         }
-        match permitted(self.of(&change.path, after), before, after) {
+        match self.of(&change.path).any(|allowed| permitted(allowed, before, after)) {
             true => Ok(()),
             false if self.is_missing_parent(&change.path, before, after) => Ok(()),
             false => Err(undeclared(before, after)),
         }
     }
 
-    fn of(&self, path: &Path, after: Option<&Meta>) -> Option<Allowed> {
-        // A link declared as such may also be declared as a file by a pattern: its own declaration counts.
-        if self.links.contains(path) && !after.is_some_and(|meta| matches!(meta.kind, Kind::File { .. })) {
-            return Some(Allowed::Link);
-        }
-        if self.files.contains(path) || self.globs.iter().any(|glob| glob.is_match(path)) {
-            return Some(Allowed::File);
-        }
-        self.folders.contains(path).then_some(Allowed::Folder)
+    /// As what a path is declared; a pattern may stand for one that is declared as a link or folder too.
+    fn of(&self, path: &Path) -> impl Iterator<Item = Allowed> {
+        let file = self.files.contains(path) || self.globs.iter().any(|glob| glob.is_match(path));
+        let all = [
+            (file, Allowed::File),
+            (self.links.contains(path), Allowed::Link),
+            (self.folders.contains(path), Allowed::Folder),
+        ];
+        all.into_iter().filter_map(|(is_declared, allowed)| is_declared.then_some(allowed))
     }
 
     /// Made because a declared path needs it, and as anybody would make it.
@@ -144,8 +144,8 @@ enum Allowed {
     Folder,
 }
 
-fn permitted(allowed: Option<Allowed>, before: Option<&Meta>, after: Option<&Meta>) -> bool {
-    let is = |meta: &Meta, allowed| {
+fn permitted(allowed: Allowed, before: Option<&Meta>, after: Option<&Meta>) -> bool {
+    let is = |meta: &Meta| {
         matches!(
             (&meta.kind, allowed),
             (Kind::File { .. }, Allowed::File)
@@ -154,10 +154,7 @@ fn permitted(allowed: Option<Allowed>, before: Option<&Meta>, after: Option<&Met
         )
     };
     // Neither may a folder be removed nor anything become something else.
-    allowed.is_some_and(|allowed| {
-        [before, after].into_iter().flatten().all(|meta| is(meta, allowed))
-            && !(matches!(allowed, Allowed::Folder) && after.is_none())
-    })
+    [before, after].into_iter().flatten().all(is) && !(matches!(allowed, Allowed::Folder) && after.is_none())
 }
 
 /// What no declaration makes good.

@@ -161,6 +161,19 @@ fn a_folder_declared_may_change_its_mode_and_missing_parents_may_be_made() {
 }
 
 #[test]
+fn each_declaration_of_a_path_counts() {
+    planted(|_| {
+        let folder = ["/opt/app/conf.d/", "/opt/app/new/", "/opt/app/*"];
+        assert_eq!(wrong(&compare(&folder, "chmod 700 /opt/app/conf.d; mkdir -m 700 /opt/app/new")), [""; 0]);
+        let link = ["link:/opt/app/main.conf", "/opt/app/*.conf"];
+        assert_eq!(wrong(&compare(&link, "rm /opt/app/main.conf")), [""; 0]);
+        let all = ["link:/opt/app/main.conf", "/opt/app/main.conf/sub", "/opt/app/*"];
+        assert_eq!(wrong(&compare(&all, "ln -sf other.conf /opt/app/main.conf")), ["/opt/app/main.conf"]);
+        assert_eq!(wrong(&compare(&folder, "rm -r /opt/app/conf.d")), ["/opt/app/conf.d"]);
+    });
+}
+
+#[test]
 fn folders_removed_replaced_or_renamed_are_overreach() {
     planted(|_| {
         let all = ["/opt/app/old/*", "/opt/app/new/*"];
