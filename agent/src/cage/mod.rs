@@ -11,6 +11,7 @@ pub mod channel;
 pub mod init;
 pub mod launcher;
 mod mounts;
+pub mod network;
 pub mod plan;
 mod privileges;
 mod seccomp;

@@ -32,7 +32,7 @@ pub use run::{Cancel, RunError};
 
 use crate::cage::channel::{Answer, By, Channel, Opened, Request, WritableFolder};
 use crate::cage::plan::{CagePlan, Plan, StagePlan, User, Wanted};
-use crate::cage::{InForce, Unavailable, launcher};
+use crate::cage::{InForce, Unavailable, launcher, network};
 use crate::meta::{self, Meta};
 use host::Host;
 use nix::fcntl::{OFlag, open};
@@ -180,10 +180,11 @@ impl Stage {
         if !obstacles.is_empty() {
             return Err(StageError::Obstacles(obstacles));
         }
+        // It gets ready while the rest is read.
+        let launcher = Launcher::spawn(&spec.launcher)?;
         let user = User::of_this_process();
         let opened_with = as_they_are(&declared, user)?;
         let plan = plan(spec, &host, &declared, user)?;
-        let launcher = Launcher::spawn(&spec.launcher)?;
         let (opened, fds) = launcher.open(plan)?;
         let broken =
             || launcher_error("an answer without its descriptors", io::ErrorKind::InvalidData.into());
@@ -329,7 +330,10 @@ impl Launcher {
 
     fn open(&self, plan: Plan) -> Result<(Opened, Vec<OwnedFd>), StageError> {
         let failed = |e| launcher_error("building the stage", e);
-        self.channel.send(&Request::Open(plan)).map_err(failed)?;
+        // Where there is none to share the launcher makes one, and says what keeps it from that.
+        let shared = (plan.cage.network == Network::None && plan.user.is_none()).then(network::nothing);
+        let networks: Vec<_> = shared.into_iter().flatten().map(AsFd::as_fd).collect();
+        self.channel.send_with(&Request::Open(plan), &networks).map_err(failed)?;
         match self.channel.receive_with::<Answer>().map_err(failed)? {
             Some((Answer::Opened(opened), fds)) => Ok((opened, fds)),
             Some((Answer::Unavailable(unavailable), _)) => Err(unavailable.into()),
