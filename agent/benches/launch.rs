@@ -301,7 +301,10 @@ impl Launch for Cloned {
 /// The stage of a script that declares one file below `/`.
 fn declared() -> anyhow::Result<StageSpec> {
     let declared = vec!["/etc/login.defs".parse().map_err(anyhow::Error::msg)?];
-    Ok(StageSpec { launcher: env!("CARGO_BIN_EXE_aright-agent").into(), ..StageSpec::new(declared) })
+    Ok(StageSpec {
+        launcher: env!("CARGO_BIN_EXE_aright-agent").into(),
+        ..StageSpec::new(declared)
+    })
 }
 
 struct Staged {
@@ -409,6 +412,7 @@ fn bwrap(overlay: &Path, scratch: &Path) -> anyhow::Result<Vec<String>> {
         writable: &[],
         covers: host::covers(&spec.never_read, &spec.state, &spec.reads)?,
         limits: &Limits::default(),
+        as_user: false,
     });
     let mut flags: Vec<String> = Vec::new();
     let mut flag = |words: &[&str]| flags.extend(words.iter().map(|&word| word.to_owned()));
