@@ -50,7 +50,7 @@ impl Chamber {
     pub fn new(lab: &Lab) -> anyhow::Result<Self> {
         let disk = tempfile::Builder::new().prefix("chamber-").tempdir_in(lab.folder())?;
         let chamber = Self { disk, lab: lab.clone() };
-        debian::copy(&chamber.disk())?;
+        debian::copy(&debian::debian_12()?, &chamber.disk())?;
         success(lab.command("sh").args(["-euc", MOUNTS, "sh"]).arg(chamber.disk()))?;
         Ok(chamber)
     }

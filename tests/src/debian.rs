@@ -56,12 +56,46 @@ pub fn debian_12() -> anyhow::Result<PathBuf> {
     })
 }
 
-/// A copy for one host, removed by whoever asked for it.
+/// The same root with further packages of Debian 12, and what `finish` (sh) does in it. Never run in it.
+///
+/// # Errors
+/// The words of apt, dpkg or `finish`.
+pub fn debian_12_with(packages: &[&str], finish: &str) -> anyhow::Result<PathBuf> {
+    let base = debian_12()?;
+    let name = base.file_name().unwrap_or_default().to_string_lossy();
+    let recipe = Digest::of(format!("{name}{packages:?}{finish}").as_bytes()).hex();
+    once(&format!("debian-12-with-{}", &recipe[..12]), |aside| {
+        copy(&base, aside)?;
+        let archives = aside.join("archives");
+        fs::create_dir_all(archives.join("partial"))?;
+        // This machine's apt knows the way to a mirror, the root knows what it lacks.
+        let mut fetch = Command::new("apt-get");
+        fetch.args([
+            "-q",
+            "-y",
+            "--download-only",
+            "--no-install-recommends",
+            "-o",
+            "APT::Sandbox::User=root",
+        ]);
+        fetch.args(["-o", &format!("Dir::State::status={}", aside.join("var/lib/dpkg/status").display())]);
+        fetch.args(["-o", &format!("Dir::Cache::archives={}", archives.display())]);
+        success(fetch.arg("install").args(packages))?;
+        let install = "export DEBIAN_FRONTEND=noninteractive\n\
+                       apt-get -q -y -o APT::Sandbox::User=root install /archives/*.deb\n\
+                       rm -r /archives";
+        let mut chroot = Command::new("unshare");
+        chroot.args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "chroot"]);
+        success(chroot.arg(aside).args(["sh", "-euc", &format!("{install}\n{finish}")]))?;
+        Ok(())
+    })
+}
+
+/// A copy of a root for one host, removed by whoever asked for it.
 ///
 /// # Errors
 /// `cp`'s words.
-pub(crate) fn copy(to: &Path) -> anyhow::Result<()> {
-    let root = debian_12()?;
+pub(crate) fn copy(root: &Path, to: &Path) -> anyhow::Result<()> {
     success(Command::new("cp").args(["-a", "--reflink=auto"]).arg(root).arg(to))?;
     Ok(())
 }

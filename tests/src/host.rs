@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ struct Boot {
     container: Running,
     /// The host's own first process.
     leader: Pid,
-    _group: Group,
+    group: Group,
 }
 
 impl Host {
@@ -44,10 +44,18 @@ impl Host {
     /// # Errors
     /// It does not come up; with its console.
     pub fn boot(lab: &Lab, name: &str) -> anyhow::Result<Self> {
+        Self::boot_from(&debian::debian_12()?, lab, name)
+    }
+
+    /// The same with a copy of another root.
+    ///
+    /// # Errors
+    /// It does not come up; with its console.
+    pub fn boot_from(root: &Path, lab: &Lab, name: &str) -> anyhow::Result<Self> {
         let number = lab.next();
         let disk = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir_in(lab.folder())?;
         let mut host = Self { boot: None, disk, number, name: name.to_owned(), lab: lab.clone() };
-        debian::copy(&host.disk())?;
+        debian::copy(root, &host.disk())?;
         host.personalise()?;
         host.power_on()?;
         Ok(host)
@@ -79,6 +87,14 @@ impl Host {
         ssh.args(["-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=10"]);
         ssh.arg(format!("ops@{}", self.address())).arg(command).stdin(Stdio::null());
         Ok(ssh.output()?)
+    }
+
+    /// CPU time of everything in the host since it was switched on.
+    ///
+    /// # Errors
+    /// It is off.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        self.boot.as_ref().context("the host is off")?.group.cpu()
     }
 
     /// A connection to a port of the host.
@@ -141,7 +157,7 @@ impl Host {
             Ok(children(container.pid()).into_iter().find(|pid| is_systemd(*pid)))
         })?;
         network::plug(&self.lab, self.number, leader)?;
-        self.boot = Some(Boot { container, leader, _group: group });
+        self.boot = Some(Boot { container, leader, group });
         self.wait_until_running()
     }
 
@@ -178,7 +194,7 @@ impl Host {
     }
 
     /// The lab's folder is named after this process.
-    fn lab_unique_name(&self) -> String {
+    pub(crate) fn lab_unique_name(&self) -> String {
         let lab = self.lab.folder().file_name().unwrap_or_default().to_string_lossy();
         format!("{lab}-{}", self.number)
     }

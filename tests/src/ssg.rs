@@ -66,7 +66,7 @@ pub fn evaluate(host: &impl Place, rules: &[&str]) -> anyhow::Result<BTreeMap<St
     let kit = kit()?;
     let beside = host.path(BESIDE);
     success(Command::new("cp").args(["-r", "--reflink=auto"]).arg(kit).arg(&beside))?;
-    let output = oscap(host, rules).output()?;
+    let output = oscap(host, rules).arg(format!("{BESIDE}/content.xml")).output()?;
     fs::remove_dir_all(&beside)?;
     let text = String::from_utf8_lossy(&output.stdout);
     // 2: at least one rule does not pass.
@@ -83,6 +83,23 @@ pub fn evaluate(host: &impl Place, rules: &[&str]) -> anyhow::Result<BTreeMap<St
     Ok(verdicts)
 }
 
+/// `oscap`, ready to evaluate these rules, to remediate those that fail and to evaluate them again. Leaves its
+/// program and content on the host.
+///
+/// # Errors
+/// `cp`'s words.
+pub fn remediation(host: &impl Place, rules: &[&str]) -> anyhow::Result<Command> {
+    success(
+        Command::new("cp")
+            .args(["-r", "--reflink=auto", "--no-target-directory"])
+            .arg(kit()?)
+            .arg(host.path(BESIDE)),
+    )?;
+    let mut command = oscap(host, rules);
+    command.arg("--remediate").arg(format!("{BESIDE}/content.xml"));
+    Ok(command)
+}
+
 fn oscap(host: &impl Place, rules: &[&str]) -> Command {
     let mut command = host.command("env");
     for (name, folder) in [("SCHEMA", "schemas"), ("XSLT", "xsl"), ("CPE", "cpe")] {
@@ -93,7 +110,7 @@ fn oscap(host: &impl Place, rules: &[&str]) -> Command {
     for rule in rules {
         command.args(["--rule", &format!("{RULE}{rule}")]);
     }
-    command.arg(format!("{BESIDE}/content.xml")).stdin(Stdio::null());
+    command.stdin(Stdio::null());
     command
 }
 

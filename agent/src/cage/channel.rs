@@ -26,7 +26,7 @@ const MAX_FDS: usize = 64;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
-    /// First, once: answered by [`Answer::Opened`] or [`Answer::Unavailable`].
+    /// First, once, with the network namespace of all who need none, else one is made: answered by [`Answer::Opened`] or [`Answer::Unavailable`].
     Open(Plan),
     /// Then, once: answered by [`Answer::Ended`] when the last process is gone.
     Run(RunOrder),

@@ -111,17 +111,8 @@ fn per_namespace(release: &str) -> bool {
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (6_u32, 14_u32)
 }
 
+/// Nothing in it can be written, but for what SELinux tools write to their own processes where it is in force.
 fn protect_proc() -> Result<(), Unavailable> {
-    let bind =
-        |from: &Path, to: &Path, flags: MsFlags| mount(Some(from), to, None::<&str>, flags, None::<&str>);
-    let ours = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    for path in of_the_kernel().at(Layer::Proc, "listing /proc")? {
-        bind(&path, &path, MsFlags::MS_BIND)
-            .and_then(|()| {
-                bind(&path, &path, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | ours)
-            })
-            .at(Layer::Proc, path.display())?;
-    }
     for name in PROC_COVERED {
         let path = Path::new("/proc").join(name);
         match bind(Path::new("/dev/null"), &path, MsFlags::MS_BIND) {
@@ -129,17 +120,35 @@ fn protect_proc() -> Result<(), Unavailable> {
             failed => failed.at(Layer::Proc, path.display())?,
         }
     }
+    if !Path::new("/sys/fs/selinux/enforce").exists() {
+        return read_only(Path::new("/proc")).at(Layer::Proc, "making /proc read-only");
+    }
+    for path in of_the_kernel().at(Layer::Proc, "listing /proc")? {
+        bind(&path, &path, MsFlags::MS_BIND)
+            .and_then(|()| read_only(&path))
+            .at(Layer::Proc, path.display())?;
+    }
     Ok(())
 }
 
-/// Everything but processes and links. Mode and owner of each are the whole machine's, and some obey whoever
-/// has user id 0 without asking for a capability (`dynamic_debug`, `acpi/wakeup`).
+fn read_only(path: &Path) -> nix::Result<()> {
+    let ours = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    bind(path, path, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | ours)
+}
+
+fn bind(from: &Path, to: &Path, flags: MsFlags) -> nix::Result<()> {
+    mount(Some(from), to, None::<&str>, flags, None::<&str>)
+}
+
+/// Everything but processes, links and what is covered. Mode and owner of each are the whole machine's, and some obey
+/// whoever has user id 0 without asking for a capability (`dynamic_debug`, `acpi/wakeup`).
 fn of_the_kernel() -> std::io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let entry = entry?;
         let of_a_process = entry.file_name().as_bytes().iter().all(u8::is_ascii_digit);
-        if !of_a_process && !entry.file_type()?.is_symlink() {
+        let covered = PROC_COVERED.iter().any(|name| entry.file_name() == *name);
+        if !of_a_process && !covered && !entry.file_type()?.is_symlink() {
             found.push(entry.path());
         }
     }

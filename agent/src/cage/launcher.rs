@@ -12,7 +12,7 @@ use aright_shared::content::script::Network;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, umask};
@@ -46,10 +46,10 @@ fn run() -> io::Result<()> {
     setsid()?;
     // What it makes has the mode it says; PID 1 sets the script's.
     umask(Mode::empty());
-    let Some(Request::Open(plan)) = agent.receive()? else { return Ok(()) };
+    let Some((Request::Open(plan), networks)) = agent.receive_with()? else { return Ok(()) };
     let mut in_force = InForce::default();
     let group = Joining::open(plan.group.clone());
-    let built = match separate(&plan, &mut in_force).and_then(|()| mounts::build(&plan)) {
+    let built = match separate(&plan, networks.first(), &mut in_force).and_then(|()| mounts::build(&plan)) {
         Ok(built) => built,
         Err(unavailable) => return agent.send(&Answer::Unavailable(unavailable)),
     };
@@ -183,24 +183,28 @@ impl Launched {
 }
 
 /// One namespace after the other, so that a missing one has a name.
-fn separate(plan: &Plan, in_force: &mut InForce) -> Result<(), Unavailable> {
+fn separate(plan: &Plan, network: Option<&OwnedFd>, in_force: &mut InForce) -> Result<(), Unavailable> {
     if let Some(user) = plan.user {
         become_root_of_ones_own(user)?;
         in_force.layers.push(Layer::UserNamespace);
     }
-    let mut wanted = vec![
+    let wanted = [
         (Layer::MountNamespace, CloneFlags::CLONE_NEWNS),
         (Layer::IpcNamespace, CloneFlags::CLONE_NEWIPC),
         (Layer::UtsNamespace, CloneFlags::CLONE_NEWUTS),
         // For children only: the launcher itself stays outside.
         (Layer::PidNamespace, CloneFlags::CLONE_NEWPID),
     ];
-    if plan.cage.network == Network::None {
-        wanted.push((Layer::NetworkNamespace, CloneFlags::CLONE_NEWNET));
-    }
     for (layer, flag) in wanted {
         unshare(flag).at(layer, "unshare")?;
         in_force.layers.push(layer);
+    }
+    if plan.cage.network == Network::None {
+        match network {
+            Some(nothing) => setns(nothing, CloneFlags::CLONE_NEWNET).at(Layer::NetworkNamespace, "setns")?,
+            None => unshare(CloneFlags::CLONE_NEWNET).at(Layer::NetworkNamespace, "unshare")?,
+        }
+        in_force.layers.push(Layer::NetworkNamespace);
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ pub mod init;
 mod landlock;
 pub mod launcher;
 mod mounts;
+pub mod network;
 pub mod plan;
 mod privileges;
 mod seccomp;

@@ -1,10 +1,11 @@
 //! What the host is like, as far as its stage depends on it: mounts, replaced folders, secrets.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::{fs, io};
 
 use globset::GlobBuilder;
@@ -50,6 +51,8 @@ impl Secrets {
 
 /// Most paths that one pattern may lead to.
 const MAX_MATCHES: usize = 10_000;
+/// Most patterns that are kept ready: the never-read ones of this host, and what scripts have declared.
+const MAX_MADE: usize = 500;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
@@ -132,12 +135,22 @@ pub fn is_pattern(part: &OsStr) -> bool {
     part.as_bytes().iter().any(|c| b"*?[".contains(c))
 }
 
-/// `*`, `?` and `[…]` within one name; braces and `**` have no meaning.
+/// `*`, `?` and `[…]` within one name; braces and `**` have no meaning. Kept once it is made, since that takes longer
+/// than all else here.
 pub fn matcher(pattern: &Path) -> Option<globset::GlobMatcher> {
+    static MADE: LazyLock<Mutex<HashMap<PathBuf, globset::GlobMatcher>>> = LazyLock::new(Mutex::default);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(matcher) = made.get(pattern) {
+        return Some(matcher.clone());
+    }
     let text = pattern.to_str()?.replace('{', "[{]").replace('}', "[}]");
     let text = text.replace("**", "*");
     let glob = GlobBuilder::new(&text).literal_separator(true).backslash_escape(false).build().ok()?;
-    Some(glob.compile_matcher())
+    let matcher = glob.compile_matcher();
+    if made.len() < MAX_MADE {
+        made.insert(pattern.to_owned(), matcher.clone());
+    }
+    Some(matcher)
 }
 
 /// The top-level folders of `/run`, but for their content. Never `/run/systemd/system`: systemctl would want

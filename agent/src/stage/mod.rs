@@ -34,7 +34,7 @@ pub use run::{Cancel, RunError, interpreter};
 use crate::cage::cgroup::Group;
 use crate::cage::channel::{Answer, By, Channel, Opened, Request, WritableFolder};
 use crate::cage::plan::{CagePlan, Plan, StagePlan, User, Wanted};
-use crate::cage::{InForce, Unavailable, launcher};
+use crate::cage::{InForce, Unavailable, launcher, network};
 use crate::meta::{self, Meta};
 use host::Host;
 use nix::fcntl::{OFlag, open};
@@ -190,13 +190,14 @@ impl Stage {
         if !obstacles.is_empty() {
             return Err(StageError::Obstacles(obstacles));
         }
+        // It gets ready while the rest is read.
+        let mut launcher = Launcher::spawn(&spec.launcher)?;
         let user = User::of_this_process();
         let opened_with = as_they_are(&declared, user)?;
         let mut plan = plan(spec, &host, &declared, user)?;
         has_memory(&plan.stage)?;
-        let group = group(&plan);
-        plan.group = group.membership();
-        let launcher = Launcher::spawn(&spec.launcher, group)?;
+        launcher.group = group(&plan);
+        plan.group = launcher.group.membership();
         let (mut opened, fds) = launcher.open(plan)?;
         opened.in_force.missing.extend_from_slice(launcher.group.missing());
         let broken =
@@ -342,7 +343,7 @@ fn launcher_error(doing: &'static str, source: io::Error) -> StageError {
 
 impl Launcher {
     /// vfork and exec, at a cost that does not grow with the agent. It inherits one end of the channel only.
-    fn spawn(program: &Path, group: Group) -> Result<Self, StageError> {
+    fn spawn(program: &Path) -> Result<Self, StageError> {
         let failed = |e| launcher_error("starting it", e);
         let (ours, theirs) = Channel::pair().map_err(failed)?;
         let child = Command::new(program)
@@ -353,12 +354,15 @@ impl Launcher {
             .stderr(Stdio::null())
             .spawn()
             .map_err(failed)?;
-        Ok(Self { channel: ours, child, group })
+        Ok(Self { channel: ours, child, group: Group::default() })
     }
 
     fn open(&self, plan: Plan) -> Result<(Opened, Vec<OwnedFd>), StageError> {
         let failed = |e| launcher_error("building the stage", e);
-        self.channel.send(&Request::Open(plan)).map_err(failed)?;
+        // Where there is none to share the launcher makes one, and says what keeps it from that.
+        let shared = (plan.cage.network == Network::None && plan.user.is_none()).then(network::nothing);
+        let networks: Vec<_> = shared.into_iter().flatten().map(AsFd::as_fd).collect();
+        self.channel.send_with(&Request::Open(plan), &networks).map_err(failed)?;
         match self.channel.receive_with::<Answer>().map_err(failed)? {
             Some((Answer::Opened(opened), fds)) => Ok((opened, fds)),
             Some((Answer::Unavailable(unavailable), _)) => Err(unavailable.into()),

@@ -86,7 +86,21 @@ except OSError as e: print('fd', e.errno)
 try: print(os.listdir('/proc/1/root/')[:1])
 except OSError as e: print('root', e.errno)",
         );
-        assert!(tried.lines().all(|line| line.ends_with(" 13")), "{tried}");
+        // The first, asked to write, meets a read-only /proc before it meets PID 1's own refusal.
+        let (first, others) = tried.split_once('\n').expect("six lines");
+        assert_eq!(first, "mem 30");
+        assert!(others.lines().all(|line| line.ends_with(" 13")), "{tried}");
+    });
+}
+
+#[test]
+fn streams_can_be_opened_by_name() {
+    on_host(1, |_| {
+        let said = output(
+            &[],
+            "echo one >/dev/stdout; { echo two | tee /dev/stderr >/dev/null; } 2>&1; bash -c 'cat <(echo three)'; cat /dev/stdin </etc/hostname >/dev/null && echo four",
+        );
+        assert_eq!(said, "one\ntwo\nthree\nfour\n");
     });
 }
 
@@ -122,7 +136,10 @@ fn there_are_no_sockets_but_pairs() {
         let tried = python(SOCKETS);
         assert_eq!(tried.lines().count(), 8);
         assert!(tried.lines().all(|line| line.ends_with(" EAFNOSUPPORT")), "{tried}");
-        assert_eq!(output(&[], "grep -c : /proc/net/dev").trim(), "1", "only a loopback of its own");
+        assert_eq!(output(&[], "grep -c : /proc/net/dev").trim(), "1", "only a loopback that is down");
+        let network = output(&[], "readlink /proc/self/ns/net");
+        let ours = fs::read_link("/proc/thread-self/ns/net").expect("reads");
+        assert_ne!(network.trim(), ours.to_str().expect("text"));
     });
 }
 

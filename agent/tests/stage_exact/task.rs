@@ -34,6 +34,7 @@ fn obey(script: &Script, order: &TaskOrder) -> TaskReport {
     let state = Path::new(STATE);
     let spool = Spool::open(&state.join("tasks"), Arc::new(WallClock)).expect("opens");
     let settings = Settings {
+        respect_managed: Default::default(),
         denied: Vec::new(),
         never_read: Vec::new(),
         state: vec![state.to_owned()],
