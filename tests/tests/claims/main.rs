@@ -3,6 +3,7 @@
 
 mod clock;
 mod crash;
+mod crash_points;
 mod demo;
 mod main_job;
 mod many_hosts;
