@@ -29,7 +29,7 @@ pub const TOUCHES: [&str; 9] = [
 /// What turns the old files into the new ones.
 pub const SCRIPT: &str = r"
 cd /srv
-sed -i s/old/new/ etc/changed other/changed
+sed -i s/old/new/g etc/changed other/changed
 cp etc/changed etc/created
 mkdir -p etc/made/deep
 cp etc/changed etc/made/deep/one
@@ -93,7 +93,7 @@ pub fn new() -> Files {
 
 /// A few blocks, each of which says whose it is.
 fn text(word: &str) -> String {
-    (0..1500).map(|n| format!("{word} {n}\n")).collect()
+    (0..10).map(|n| format!("{word} {n} ").repeat(200) + "\n").collect()
 }
 
 fn stamp() -> SystemTime {

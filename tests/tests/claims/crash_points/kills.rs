@@ -78,7 +78,7 @@ fn rounds() -> Vec<Round> {
             rounds.extend(killed_at(*step, side));
         }
     }
-    for (name, times) in [("written", 2), ("built", 2), ("exchanged", 3), ("created", 4), ("taken", 1), ("entry", 12)] {
+    for (name, times) in [("written", 2), ("built", 2), ("exchanged", 3), ("created", 4), ("taken", 1), ("entry", 11)] {
         for nth in 1..=times {
             rounds.push(killed(&[], Life::Run, &format!("commit:{name}#{nth}")));
             if name == "entry" {

@@ -151,11 +151,12 @@ impl<'a> Agent<'a> {
 }
 
 fn target() -> Target {
-    serde_json::from_value(serde_json::json!({
-        "spot": {"control": "word", "technology": "debian-12", "instance": "default"},
-        "expect": {"operator": "eq", "value": super::files::NEW},
-    }))
-    .expect("a target")
+    let key = |text: &str| text.parse().expect("a key");
+    let expect = serde_json::json!({"operator": "eq", "value": super::files::NEW});
+    Target {
+        spot: Spot { control: key("word"), technology: key("debian-12"), instance: "default".into() },
+        expect: serde_json::from_value(expect).expect("expects"),
+    }
 }
 
 /// Sees the first word of the changed file.

@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::Range;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use aright_agent::task::journal::Step;
 use aright_shared::id::TaskId;
 use aright_tests::{Disk, Log, LoggedDisk, Place as _, needs, skip, until};
@@ -73,10 +73,13 @@ fn live(world: &World, task: &TaskId) -> anyhow::Result<Life> {
     let started = std::thread::scope(|scope| -> anyhow::Result<u64> {
         let run = scope.spawn(|| world.run_slowly(task));
         let started = until("the script", Duration::from_secs(20), || {
-            Ok(if world.starts(task) > 0 { Some(disk.logged()?) } else { None })
+            let is_over = run.is_finished() || world.starts(task) > 0;
+            Ok(if is_over { Some(disk.logged()?) } else { None })
         });
-        ensure!(matches!(run.join(), Ok(Ok(End::Said(_)))), "the task did not run");
-        started
+        match run.join().ok().context("the thread panicked")?? {
+            End::Said(_) => started,
+            End::Died => bail!("killed by somebody else"),
+        }
     })?;
     let ended = disk.logged()?;
     ensure!(world.files()? == files::new(), "{}", files::differences(&world.files()?, &files::new()));
