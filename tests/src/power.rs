@@ -31,7 +31,7 @@ pub struct LoggedDisk {
     file: String,
     /// Seen from the test.
     log: PathBuf,
-    _daemon: Running,
+    daemon: Running,
 }
 
 impl LoggedDisk {
@@ -59,7 +59,7 @@ impl LoggedDisk {
             daemon.check()?;
             Ok(lab.path(&file).metadata().is_ok_and(|offered| offered.len() == size).then_some(()))
         })?;
-        Ok(Self { file, log: lab.path(&log), _daemon: daemon })
+        Ok(Self { file, log: lab.path(&log), daemon })
     }
 
     /// The disk, as a file of the lab.
@@ -76,9 +76,12 @@ impl LoggedDisk {
         Ok(self.log.metadata()?.len())
     }
 
+    /// Takes the disk away, which must not be in use, and reads what was logged.
+    ///
     /// # Errors
-    /// What was logged cannot be understood.
-    pub fn log(&self) -> anyhow::Result<Log> {
+    /// The daemon does not end, or its log cannot be understood.
+    pub fn stop(self) -> anyhow::Result<Log> {
+        self.daemon.stop()?;
         Log::parse(&fs::read(&self.log)?)
     }
 }
@@ -178,7 +181,7 @@ impl Disk {
         let file = File::create(image)?;
         file.set_len(self.0.len() as u64)?;
         for (n, block) in self.0.chunks(BLOCK).enumerate() {
-            if block.iter().any(|byte| *byte != 0) {
+            if block != &[0; BLOCK][..block.len()] {
                 file.write_all_at(block, (n * BLOCK) as u64)?;
             }
         }

@@ -13,15 +13,15 @@ pub const CHANGED: &str = "/srv/etc/changed";
 const OLD: &str = "old";
 pub const NEW: &str = "new";
 
-/// As the script declares them.
+/// As the script declares them. What is only given another mode lies where no name changes: nothing else syncs it.
 pub const TOUCHES: [&str; 9] = [
+    "/srv/alone/",
+    "/srv/alone/moded",
     CHANGED,
     "/srv/etc/created",
     "/srv/etc/made/deep/one",
     "/srv/etc/made/two",
     "/srv/lib/deleted",
-    "/srv/lib/moded",
-    "/srv/lib/folder/",
     "/srv/other/changed",
     "link:/srv/other/link",
 ];
@@ -35,8 +35,8 @@ mkdir -p etc/made/deep
 cp etc/changed etc/made/deep/one
 cp etc/changed etc/made/two
 rm lib/deleted
-chmod 0600 lib/moded
-chmod 0700 lib/folder
+chmod 0600 alone/moded
+chmod 0700 alone
 ln -sfn new other/link
 ";
 
@@ -61,12 +61,12 @@ pub fn old() -> Files {
     let folder = || Thing::Folder { mode: 0o755 };
     let file = |stamped, word| Thing::File { mode: 0o644, stamped, text: text(word) };
     let things = [
+        ("alone", folder()),
+        ("alone/moded", file(true, OLD)),
         ("etc", folder()),
         ("etc/changed", file(true, OLD)),
         ("lib", folder()),
         ("lib/deleted", file(true, OLD)),
-        ("lib/folder", folder()),
-        ("lib/moded", file(true, OLD)),
         ("other", folder()),
         ("other/changed", file(true, OLD)),
         ("other/link", Thing::Link(OLD.into())),
@@ -84,8 +84,8 @@ pub fn new() -> Files {
     for path in ["etc/made", "etc/made/deep"] {
         set(path, Thing::Folder { mode: 0o755 });
     }
-    set("lib/moded", Thing::File { mode: 0o600, stamped: true, text: text(OLD) });
-    set("lib/folder", Thing::Folder { mode: 0o700 });
+    set("alone", Thing::Folder { mode: 0o700 });
+    set("alone/moded", Thing::File { mode: 0o600, stamped: true, text: text(OLD) });
     set("other/link", Thing::Link(NEW.into()));
     files.remove("lib/deleted");
     files

@@ -96,14 +96,14 @@ pub fn judge_recovery(world: &World, task: &TaskId, found: &Found) -> anyhow::Re
     let reports = said(world, Act::Recover, task)?;
     let kept = is_honest(&reports, task, found, fate)?;
     let due = if kept { files::new() } else { files::old() };
-    is(&world.files()?, &due).with_context(|| format!("{fate:?}, {reports:#?}"))?;
+    is(&world.files()?, &due).with_context(|| told(&reports))?;
     let resumed = decided(&found.steps) == Some(Step::Accepted);
     ensure!(world.starts(task) == began + usize::from(resumed), "started by a recovery that must not");
     if kept {
         let order = TaskId::new();
         let reports = said(world, Act::Undo(order.clone()), task)?;
         let undo = report(&reports, &order).context("no report of the undo")?;
-        ensure!((undo.outcome, undo.change) == (Outcome::Ran, HostChange::Undone), "{undo:#?}");
+        ensure!((undo.outcome, undo.change) == (Outcome::Ran, HostChange::Undone), "{}", told(&reports));
     }
     said(world, Act::Recover, task)?;
     is(&world.files()?, &files::old()).context("after the undo")?;
@@ -130,18 +130,25 @@ fn is_honest(reports: &[TaskReport], task: &TaskId, found: &Found, fate: Option<
         }
         Some(Fate::Undone | Fate::Kept) => Some((Outcome::Fixed, HostChange::Kept)),
     };
-    ensure!(run == due, "reported {run:?} instead of {due:?}: {reports:#?}");
+    ensure!(run == due, "reported {run:?} instead of {due:?}: {}", told(reports));
     let due = match decided(&found.undo) {
         None => None,
         Some(step) if undoes(step) => Some((Outcome::Ran, HostChange::Undone)),
         Some(_) => Some((Outcome::Interrupted, HostChange::None)),
     };
-    ensure!(undo == due, "the undo reported {undo:?} instead of {due:?}: {reports:#?}");
+    ensure!(undo == due, "the undo reported {undo:?} instead of {due:?}: {}", told(reports));
     Ok(fate == Some(Fate::Kept))
 }
 
 fn report<'a>(reports: &'a [TaskReport], task: &TaskId) -> Option<&'a TaskReport> {
     reports.iter().find(|report| report.task == *task)
+}
+
+fn told(reports: &[TaskReport]) -> String {
+    let one = |report: &TaskReport| {
+        format!("task {}: {}, {}: {}", report.task, report.outcome, report.change, report.detail)
+    };
+    reports.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn said(world: &World, act: Act, task: &TaskId) -> anyhow::Result<Vec<TaskReport>> {

@@ -65,14 +65,14 @@ impl World {
         }))?)
     }
 
-    /// A part of an agent's life, that is to end by a kill at `fail`.
+    /// A part of an agent's life, to its end or to a kill at `fail`.
     pub fn live(&self, act: Act, task: &TaskId, fail: Option<&str>) -> anyhow::Result<End> {
         self.spend(act, self.script(task, false)?, task, fail)
     }
 
-    /// The task to its end; its script gives the test time to hear it before it goes on.
-    pub fn run_slowly(&self, task: &TaskId) -> anyhow::Result<End> {
-        self.spend(Act::Run, self.script(task, true)?, task, None)
+    /// As [`Self::live`]; the script gives the test time to hear it before it goes on.
+    pub fn live_slowly(&self, act: Act, task: &TaskId, fail: Option<&str>) -> anyhow::Result<End> {
+        self.spend(act, self.script(task, true)?, task, fail)
     }
 
     fn spend(&self, act: Act, script: Script, task: &TaskId, fail: Option<&str>) -> anyhow::Result<End> {
