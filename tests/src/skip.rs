@@ -36,6 +36,7 @@ pub const LAB: &[Need] = &[Need::Root, Need::Program("ip"), Need::Program("nsent
 pub const POWER: &[Need] = &[
     Need::Program("qemu-storage-daemon"),
     Need::Program("mkfs.ext4"),
+    Need::Program("mkfs.xfs"),
     Need::Device("/dev/fuse"),
     Need::Device("/dev/loop-control"),
 ];

@@ -15,10 +15,10 @@ pub const NEW: &str = "new";
 
 /// As the script declares them. What is only given another mode lies where no name changes: nothing else syncs it.
 pub const TOUCHES: [&str; 9] = [
-    "/srv/alone/",
+    "/srv/alone/folder/",
     "/srv/alone/moded",
     CHANGED,
-    "/srv/etc/created",
+    "/srv/created",
     "/srv/etc/made/deep/one",
     "/srv/etc/made/two",
     "/srv/lib/deleted",
@@ -30,13 +30,13 @@ pub const TOUCHES: [&str; 9] = [
 pub const SCRIPT: &str = r"
 cd /srv
 sed -i s/old/new/g etc/changed other/changed
-cp etc/changed etc/created
+cp etc/changed created
 mkdir -p etc/made/deep
 cp etc/changed etc/made/deep/one
 cp etc/changed etc/made/two
 rm lib/deleted
 chmod 0600 alone/moded
-chmod 0700 alone
+chmod 0700 alone/folder
 ln -sfn new other/link
 ";
 
@@ -62,6 +62,7 @@ pub fn old() -> Files {
     let file = |stamped, word| Thing::File { mode: 0o644, stamped, text: text(word) };
     let things = [
         ("alone", folder()),
+        ("alone/folder", folder()),
         ("alone/moded", file(true, OLD)),
         ("etc", folder()),
         ("etc/changed", file(true, OLD)),
@@ -78,13 +79,13 @@ pub fn new() -> Files {
     let mut files = old();
     let mut set = |path: &str, thing| drop(files.insert(path.to_owned(), thing));
     let file = || Thing::File { mode: 0o644, stamped: false, text: text(NEW) };
-    for path in ["etc/changed", "etc/created", "etc/made/deep/one", "etc/made/two", "other/changed"] {
+    for path in ["etc/changed", "created", "etc/made/deep/one", "etc/made/two", "other/changed"] {
         set(path, file());
     }
     for path in ["etc/made", "etc/made/deep"] {
         set(path, Thing::Folder { mode: 0o755 });
     }
-    set("alone", Thing::Folder { mode: 0o700 });
+    set("alone/folder", Thing::Folder { mode: 0o700 });
     set("alone/moded", Thing::File { mode: 0o600, stamped: true, text: text(OLD) });
     set("other/link", Thing::Link(NEW.into()));
     files.remove("lib/deleted");

@@ -100,9 +100,8 @@ pub fn judge_recovery(world: &World, task: &TaskId, found: &Found) -> anyhow::Re
     let resumed = decided(&found.steps) == Some(Step::Accepted);
     ensure!(world.starts(task) == began + usize::from(resumed), "started by a recovery that must not");
     if kept {
-        let order = TaskId::new();
-        let reports = said(world, Act::Undo(order.clone()), task)?;
-        let undo = report(&reports, &order).context("no report of the undo")?;
+        let reports = said(world, Act::Undo, task)?;
+        let undo = reports.last().context("no report of the undo")?;
         ensure!((undo.outcome, undo.change) == (Outcome::Ran, HostChange::Undone), "{}", told(&reports));
     }
     said(world, Act::Recover, task)?;
@@ -118,9 +117,11 @@ fn fate(found: &Found) -> Option<Fate> {
 
 /// Whether what is reported says that the change stays; an error where it is not what became of the host.
 fn is_honest(reports: &[TaskReport], task: &TaskId, found: &Found, fate: Option<Fate>) -> anyhow::Result<bool> {
-    let run = report(reports, task).map(|report| (report.outcome, report.change));
-    let mut others = reports.iter().filter(|report| report.task != *task);
-    let undo = others.next().map(|report| (report.outcome, report.change));
+    let said = |of_task: bool| {
+        let report = reports.iter().find(|report| (report.task == *task) == of_task);
+        report.map(|report| (report.outcome, report.change))
+    };
+    let (run, undo) = (said(true), said(false));
     let due = match fate {
         None => None,
         Some(Fate::Untouched) => Some((Outcome::Interrupted, HostChange::None)),
@@ -138,10 +139,6 @@ fn is_honest(reports: &[TaskReport], task: &TaskId, found: &Found, fate: Option<
     };
     ensure!(undo == due, "the undo reported {undo:?} instead of {due:?}: {}", told(reports));
     Ok(fate == Some(Fate::Kept))
-}
-
-fn report<'a>(reports: &'a [TaskReport], task: &TaskId) -> Option<&'a TaskReport> {
-    reports.iter().find(|report| report.task == *task)
 }
 
 fn told(reports: &[TaskReport]) -> String {

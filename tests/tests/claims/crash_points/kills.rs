@@ -12,16 +12,8 @@ use super::judge::{judge_found, judge_recovery};
 use super::part::Act;
 use super::world::{End, World};
 
-/// One part of an agent's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
-    Run,
-    Undo,
-    Recover,
-}
-
 /// Parts of a life, one after the other, each with the point at which it ends, if not by itself.
-type Round = Vec<(Life, Option<String>)>;
+type Round = Vec<(Act, Option<String>)>;
 
 #[test]
 fn the_agent_is_killed_at_every_step() -> anyhow::Result<()> {
@@ -43,14 +35,9 @@ fn the_agent_is_killed_at_every_step() -> anyhow::Result<()> {
 /// Whether the change was kept in the end, before it was undone.
 fn play(world: &World, round: &Round) -> anyhow::Result<bool> {
     fresh(world)?;
-    let (task, order) = (TaskId::new(), TaskId::new());
-    for (life, point) in round {
-        let act = match life {
-            Life::Run => Act::Run,
-            Life::Undo => Act::Undo(order.clone()),
-            Life::Recover => Act::Recover,
-        };
-        let end = world.live(act, &task, point.as_deref())?;
+    let task = TaskId::new();
+    for (act, point) in round {
+        let end = world.live(*act, &task, point.as_deref())?;
         ensure!(matches!(end, End::Died) == point.is_some(), "{end:?}");
         judge_found(&world.found(&task)?)?;
     }
@@ -72,7 +59,7 @@ fn fresh(world: &World) -> anyhow::Result<()> {
 /// Before and after each step, by whoever takes it; a new step must be given its place here. Then the moments within
 /// the two that change files.
 fn rounds() -> Vec<Round> {
-    let mut rounds = vec![killed(&[], Life::Run, "after:spooled")];
+    let mut rounds = vec![killed(&[], Act::Run, "after:spooled")];
     for step in Step::ALL {
         for side in ["before", "after"] {
             rounds.extend(killed_at(*step, side));
@@ -80,9 +67,9 @@ fn rounds() -> Vec<Round> {
     }
     for (name, times) in [("written", 2), ("built", 2), ("exchanged", 3), ("created", 4), ("taken", 1), ("entry", 11)] {
         for nth in 1..=times {
-            rounds.push(killed(&[], Life::Run, &format!("commit:{name}#{nth}")));
+            rounds.push(killed(&[], Act::Run, &format!("commit:{name}#{nth}")));
             if name == "entry" {
-                rounds.push(killed(&[Life::Run], Life::Undo, &format!("undo:{name}#{nth}")));
+                rounds.push(killed(&[Act::Run], Act::Undo, &format!("undo:{name}#{nth}")));
             }
         }
     }
@@ -93,7 +80,7 @@ fn killed_at(step: Step, side: &str) -> Vec<Round> {
     let point = format!("{side}:{step}");
     match step {
         Step::Accepted | Step::Running | Step::Ended => {
-            vec![killed(&[], Life::Run, &point), killed(&[Life::Run], Life::Undo, &point)]
+            vec![killed(&[], Act::Run, &point), killed(&[Act::Run], Act::Undo, &point)]
         }
         Step::Before
         | Step::Staging
@@ -107,17 +94,17 @@ fn killed_at(step: Step, side: &str) -> Vec<Round> {
         | Step::Evaluated
         | Step::Confirming
         | Step::Kept
-        | Step::Acknowledged => vec![killed(&[], Life::Run, &point)],
+        | Step::Acknowledged => vec![killed(&[], Act::Run, &point)],
         // By a start that finds a task half done; by an order, in its own journal and in the task's.
         Step::Undoing | Step::Undone => {
-            let mut again = killed(&[], Life::Run, "after:committed");
-            again.push((Life::Recover, Some(point.clone())));
-            let by_order = [1, 2].map(|nth| killed(&[Life::Run], Life::Undo, &format!("{point}#{nth}")));
+            let mut again = killed(&[], Act::Run, "after:committed");
+            again.push((Act::Recover, Some(point.clone())));
+            let by_order = [1, 2].map(|nth| killed(&[Act::Run], Act::Undo, &format!("{point}#{nth}")));
             std::iter::once(again).chain(by_order).collect()
         }
     }
 }
 
-fn killed(before: &[Life], last: Life, point: &str) -> Round {
-    before.iter().map(|life| (*life, None)).chain([(last, Some(point.to_owned()))]).collect()
+fn killed(before: &[Act], last: Act, point: &str) -> Round {
+    before.iter().map(|act| (*act, None)).chain([(last, Some(point.to_owned()))]).collect()
 }

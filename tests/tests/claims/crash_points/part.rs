@@ -35,6 +35,8 @@ pub struct Part {
     pub act: Act,
     /// The task that the script is run for.
     pub task: TaskId,
+    /// An order to undo it.
+    pub undo: TaskId,
     pub script: Script,
     /// The agent's state.
     pub state: PathBuf,
@@ -43,12 +45,12 @@ pub struct Part {
     pub said: PathBuf,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Act {
     /// Execute the task; the controller takes the result.
     Run,
-    /// Execute an order to undo it.
-    Undo(TaskId),
+    /// Execute the order to undo it.
+    Undo,
     /// Start, and bring to its end whatever is found.
     Recover,
 }
@@ -58,12 +60,12 @@ pub enum Act {
 fn part() -> anyhow::Result<()> {
     let part: Part = serde_json::from_slice(&fs::read(std::env::var(PART)?)?)?;
     let agent = Agent::new(&part)?;
-    match &part.act {
+    match part.act {
         Act::Run => {
             agent.obey(&part.task)?;
             agent.spool.acknowledge(&part.task)?;
         }
-        Act::Undo(order) => agent.obey(order)?,
+        Act::Undo => agent.obey(&part.undo)?,
         Act::Recover => agent.recover()?,
     }
     Ok(fs::write(&part.said, serde_json::to_vec(&agent.results()?)?)?)
@@ -114,7 +116,7 @@ impl<'a> Agent<'a> {
         Ok(())
     }
 
-    /// Every result that lies on disk.
+    /// Every result that lies on disk, the last task's last.
     fn results(&self) -> anyhow::Result<Vec<TaskReport>> {
         let mut results = Vec::new();
         for entry in fs::read_dir(self.part.state.join("tasks"))? {
@@ -125,6 +127,7 @@ impl<'a> Agent<'a> {
                 results.extend(journal.result()?);
             }
         }
+        results.sort_by(|a, b| a.task.cmp(&b.task));
         Ok(results)
     }
 

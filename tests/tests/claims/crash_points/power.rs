@@ -1,6 +1,5 @@
 //! By a cut of the power: the host's files and the agent's state on two file systems of one disk that logs its writes.
 
-use std::fs;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -14,43 +13,46 @@ use super::judge::{judge_found, judge_recovery};
 use super::part::Act;
 use super::world::{Found, World};
 
-/// Cuts of each life.
-const CASES: usize = 80;
+/// Cuts of each life on each file system.
+const CASES: usize = 30;
 const PATIENCE: Duration = Duration::from_secs(20);
 const SEED: &str = "ARIGHT_SEED";
 /// Where images lie: on the lab's own tmpfs, which no stage shows.
 const IMAGE: &str = "/run/disk";
 const CUT: &str = "/run/cut";
 /// Sizes of the two file systems, in MiB.
-const HOST_SIZE: u64 = 16;
+const HOST_SIZE: u64 = 24;
 const STATE_SIZE: u64 = 40;
 
 #[test]
 fn the_power_is_cut_at_any_moment() -> anyhow::Result<()> {
     needs!(skip::POWER);
     let world = World::new()?;
-    make(&world)?;
-    let blank = Disk::read(&world.lab.path(IMAGE))?;
     let seed = seed()?;
     let mut dice = Dice(seed);
     let (mut cuts, mut flushes, mut open, mut kept) = (0, 0, 0, 0);
-    for acts in lives() {
-        blank.save(&world.lab.path(IMAGE))?;
-        let life = live(&world, &acts)?;
-        let moments = life.log.flushes(life.entries.clone());
-        for flush in moments.iter().cycle().take(moments.len().max(CASES)) {
-            let share = dice.share();
-            let mut disk = blank.clone();
-            open += life.log.cut(&mut disk, *flush, || dice.hit(share));
-            disk.save(&world.lab.path(CUT))?;
-            let told = || format!("{acts:?}, cut after entry {flush} and {share}/4 of the next, {SEED}={seed}");
-            kept += usize::from(judge(&world, &life, *flush).with_context(told)?);
-            cuts += 1;
+    for kind in [Kind::Ext4, Kind::Xfs] {
+        make(&world, kind)?;
+        let blank = Disk::read(&world.lab.path(IMAGE))?;
+        for acts in lives() {
+            blank.save(&world.lab.path(IMAGE))?;
+            let life = live(&world, kind, &acts)?;
+            let moments = life.log.flushes(life.entries.clone());
+            for case in 0..CASES {
+                let flush = moments[case * moments.len() / CASES];
+                let share = dice.share();
+                let mut disk = blank.clone();
+                open += life.log.cut(&mut disk, flush, || dice.hit(share));
+                disk.save(&world.lab.path(CUT))?;
+                let told = || format!("{kind:?}, {acts:?}, {SEED}={seed}, {share}/4 of what follows entry {flush}");
+                kept += usize::from(judge(&world, kind, &life, flush).with_context(told)?);
+                cuts += 1;
+            }
+            flushes += moments.len();
         }
-        flushes += moments.len();
     }
     println!(
-        "figure: crash_points: {cuts} power cuts ({SEED}={seed}) after {flushes} flushes, {open} later blocks kept or \
+        "figure: crash_points: {cuts} power cuts ({SEED}={seed}) at {flushes} flushes, {open} later blocks kept or \
          lost at random, {kept} changes kept; 0 torn, 0 twice"
     );
     Ok(())
@@ -61,14 +63,38 @@ type Acts = Vec<(Act, Option<&'static str>)>;
 
 /// A task and an order to undo it; the same, killed on the way and brought to its end by the next start.
 fn lives() -> [Acts; 4] {
-    let undo = || Act::Undo(TaskId::new());
     [
-        vec![(Act::Run, None), (undo(), None)],
+        vec![(Act::Run, None), (Act::Undo, None)],
         vec![(Act::Run, Some("commit:entry#6")), (Act::Recover, None)],
-        vec![(Act::Run, None), (undo(), Some("undo:entry#6")), (Act::Recover, None)],
-        // A mode that was given back and not synced yet.
-        vec![(Act::Run, None), (undo(), Some("dress:moded#5")), (Act::Recover, None)],
+        vec![(Act::Run, None), (Act::Undo, Some("undo:entry#6")), (Act::Recover, None)],
+        // When a mode was given back and was not synced yet.
+        vec![(Act::Run, None), (Act::Undo, Some("dress:moded#6")), (Act::Recover, None)],
     ]
+}
+
+/// What journals metadata in its own way: a sync of a folder writes all of them in one, in the other only its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Ext4,
+    Xfs,
+}
+
+impl Kind {
+    /// `mkfs.xfs` makes file systems so small for those who test.
+    fn mkfs(self) -> &'static str {
+        match self {
+            Self::Ext4 => "mkfs.ext4 -q -b 4096 -J size=4 -O ^resize_inode",
+            Self::Xfs => "env TEST_DIR=t TEST_DEV=t QA_CHECK_FS=t mkfs.xfs -q",
+        }
+    }
+
+    /// Neither writes anything on its own while the test lasts, nor more than it is asked to.
+    fn mount(self) -> &'static str {
+        match self {
+            Self::Ext4 => "mount -t ext4 -o loop,noatime,commit=300,noauto_da_alloc",
+            Self::Xfs => "mount -t xfs -o loop,noatime",
+        }
+    }
 }
 
 /// All that was written in one life.
@@ -88,10 +114,10 @@ struct Witnessed {
     undo: Vec<Step>,
 }
 
-fn live(world: &World, acts: &Acts) -> anyhow::Result<Life> {
+fn live(world: &World, kind: Kind, acts: &Acts) -> anyhow::Result<Life> {
     let task = TaskId::new();
     let disk = LoggedDisk::new(&world.lab, IMAGE)?;
-    mount(world, disk.file())?;
+    mount(world, kind, disk.file())?;
     world.reset_parameter()?;
     let begin = disk.logged()?;
     let witness = || -> anyhow::Result<Witnessed> {
@@ -101,7 +127,7 @@ fn live(world: &World, acts: &Acts) -> anyhow::Result<Life> {
     let mut witnessed = Vec::new();
     for (act, point) in acts {
         std::thread::scope(|scope| -> anyhow::Result<()> {
-            let part = scope.spawn(|| world.live_slowly(act.clone(), &task, *point));
+            let part = scope.spawn(|| world.live_slowly(*act, &task, *point));
             if matches!(act, Act::Run) {
                 // The script waits until this was seen.
                 let sings = || part.is_finished() || world.starts(&task) > 0;
@@ -119,8 +145,8 @@ fn live(world: &World, acts: &Acts) -> anyhow::Result<Life> {
 }
 
 /// One cut: what the disk says, what the next start makes of it, and whether the change was kept.
-fn judge(world: &World, life: &Life, flush: usize) -> anyhow::Result<bool> {
-    mount(world, CUT)?;
+fn judge(world: &World, kind: Kind, life: &Life, flush: usize) -> anyhow::Result<bool> {
+    mount(world, kind, CUT)?;
     world.reset_parameter()?;
     let found = world.found(&life.task)?;
     let judged = judge_found(&found).and_then(|()| {
@@ -136,31 +162,22 @@ fn judge(world: &World, life: &Life, flush: usize) -> anyhow::Result<bool> {
 }
 
 /// A disk with two file systems: the host's, with its files, and the agent's, empty.
-fn make(world: &World) -> anyhow::Result<()> {
-    let folder = world.lab.folder().join("host");
-    fs::create_dir(&folder)?;
-    files::plant(&files::old(), &folder)?;
-    let make = format!(
-        "truncate -s {}M {IMAGE}
-        mkfs() {{ mkfs.ext4 -q -b 4096 -J size=4 -O ^resize_inode \"$@\"; }}
-        mkfs -d '{}' {IMAGE} {HOST_SIZE}M
-        mkfs -E offset={} {IMAGE} {STATE_SIZE}M",
-        HOST_SIZE + STATE_SIZE,
-        folder.display(),
-        HOST_SIZE << 20,
-    );
-    world.lab.stdout(&["sh", "-euc", &make]).map(drop)
+fn make(world: &World, kind: Kind) -> anyhow::Result<()> {
+    let mkfs = kind.mkfs();
+    let one = |name: &str, size: u64| {
+        format!("rm -f {IMAGE}.{name}; truncate -s {size}M {IMAGE}.{name}; {mkfs} {IMAGE}.{name}\n")
+    };
+    let all = one("host", HOST_SIZE) + &one("state", STATE_SIZE);
+    world.lab.stdout(&["sh", "-euc", &format!("{all}cat {IMAGE}.host {IMAGE}.state >{IMAGE}")])?;
+    mount(world, kind, IMAGE)?;
+    files::plant(&files::old(), &world.lab.path(HOST))?;
+    unmount(world)
 }
 
-/// As a start does, by which the file systems repair themselves. Neither writes anything back on its own while the test
-/// lasts, nor syncs more than it is asked to.
-fn mount(world: &World, disk: &str) -> anyhow::Result<()> {
+/// As a start does, by which the file systems repair themselves.
+fn mount(world: &World, kind: Kind, disk: &str) -> anyhow::Result<()> {
     let one = |from: u64, size: u64, at: &str| {
-        format!(
-            "mount -t ext4 -o loop,offset={},sizelimit={},commit=300,noauto_da_alloc {disk} '{at}'\n",
-            from << 20,
-            size << 20
-        )
+        format!("{},offset={},sizelimit={} {disk} '{at}'\n", kind.mount(), from << 20, size << 20)
     };
     let state = world.state.to_string_lossy();
     let mount = one(0, HOST_SIZE, HOST) + &one(HOST_SIZE, STATE_SIZE, &state);

@@ -80,6 +80,7 @@ impl World {
         let part = Part {
             act,
             task: task.clone(),
+            undo: TaskId::new(),
             script,
             state: self.state.clone(),
             launcher: self.launcher.clone(),
