@@ -35,6 +35,7 @@ mkdir -p etc/made/deep
 cp etc/changed etc/made/deep/one
 cp etc/changed etc/made/two
 rm lib/deleted
+chown 1 alone/moded
 chmod 0600 alone/moded
 chmod 0700 alone/folder
 ln -sfn new other/link
@@ -47,6 +48,7 @@ pub enum Thing {
     },
     /// `stamped` with the time at which all old files were written.
     File {
+        owner: u32,
         mode: u32,
         stamped: bool,
         text: String,
@@ -59,7 +61,7 @@ pub type Files = BTreeMap<String, Thing>;
 
 pub fn old() -> Files {
     let folder = || Thing::Folder { mode: 0o755 };
-    let file = |stamped, word| Thing::File { mode: 0o644, stamped, text: text(word) };
+    let file = |stamped, word| Thing::File { owner: 0, mode: 0o644, stamped, text: text(word) };
     let things = [
         ("alone", folder()),
         ("alone/folder", folder()),
@@ -78,7 +80,7 @@ pub fn old() -> Files {
 pub fn new() -> Files {
     let mut files = old();
     let mut set = |path: &str, thing| drop(files.insert(path.to_owned(), thing));
-    let file = || Thing::File { mode: 0o644, stamped: false, text: text(NEW) };
+    let file = || Thing::File { owner: 0, mode: 0o644, stamped: false, text: text(NEW) };
     for path in ["etc/changed", "created", "etc/made/deep/one", "etc/made/two", "other/changed"] {
         set(path, file());
     }
@@ -86,7 +88,7 @@ pub fn new() -> Files {
         set(path, Thing::Folder { mode: 0o755 });
     }
     set("alone/folder", Thing::Folder { mode: 0o700 });
-    set("alone/moded", Thing::File { mode: 0o600, stamped: true, text: text(OLD) });
+    set("alone/moded", Thing::File { owner: 1, mode: 0o600, stamped: true, text: text(OLD) });
     set("other/link", Thing::Link(NEW.into()));
     files.remove("lib/deleted");
     files
@@ -148,20 +150,29 @@ fn thing(path: &Path) -> io::Result<Thing> {
         Thing::Folder { mode }
     } else {
         let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
-        Thing::File { mode, stamped: stat.modified()? == stamp(), text }
+        Thing::File { owner: stat.uid(), mode, stamped: stat.modified()? == stamp(), text }
     })
 }
 
-/// Whether each thing is the old one or the new one; what lies aside of a commit or an undo does not count.
+/// The first thing that is neither the old one nor the new one. What lies aside of a commit or an undo does not count;
+/// owner and mode are set one after the other.
 pub fn is_torn(found: &Files) -> Option<String> {
     let (old, new) = (old(), new());
     let mut all: Vec<&String> = old.keys().chain(new.keys()).chain(found.keys()).collect();
     all.retain(|path| !path.rsplit('/').next().unwrap_or_default().starts_with(".aright-"));
     let torn = all.into_iter().find(|path| {
-        let now = found.get(*path);
-        now != old.get(*path) && now != new.get(*path)
+        let (now, was, will) = (found.get(*path), old.get(*path), new.get(*path));
+        now != was && now != will && !is_half_dressed(now, was, will)
     });
     torn.map(|path| format!("{path} is {:?}", found.get(path).map(shown)))
+}
+
+fn is_half_dressed(now: Option<&Thing>, was: Option<&Thing>, will: Option<&Thing>) -> bool {
+    let bare = |thing: Option<&Thing>| match thing {
+        Some(Thing::File { owner: 0 | 1, stamped, text, .. }) => Some((*stamped, text.clone())),
+        _ => None,
+    };
+    bare(now).is_some() && bare(now) == bare(was) && bare(now) == bare(will)
 }
 
 /// What differs, a line each.
@@ -177,8 +188,12 @@ pub fn differences(found: &Files, due: &Files) -> String {
 /// Without all of its text.
 fn shown(thing: &Thing) -> String {
     match thing {
-        Thing::File { mode, stamped, text } => {
-            format!("a file, {mode:o}, {} bytes of {:?}, old: {stamped}", text.len(), text.get(..3))
+        Thing::File { owner, mode, stamped, text } => {
+            format!(
+                "a file of {owner}, {mode:o}, {} bytes of {:?}, old: {stamped}",
+                text.len(),
+                text.get(..3)
+            )
         }
         other => format!("{other:?}"),
     }

@@ -116,7 +116,12 @@ fn fate(found: &Found) -> Option<Fate> {
 }
 
 /// Whether what is reported says that the change stays; an error where it is not what became of the host.
-fn is_honest(reports: &[TaskReport], task: &TaskId, found: &Found, fate: Option<Fate>) -> anyhow::Result<bool> {
+fn is_honest(
+    reports: &[TaskReport],
+    task: &TaskId,
+    found: &Found,
+    fate: Option<Fate>,
+) -> anyhow::Result<bool> {
     let said = |of_task: bool| {
         let report = reports.iter().find(|report| (report.task == *task) == of_task);
         report.map(|report| (report.outcome, report.change))

@@ -42,7 +42,8 @@ fn play(world: &World, round: &Round) -> anyhow::Result<bool> {
         judge_found(&world.found(&task)?)?;
     }
     let found = world.found(&task)?;
-    let kept = judge_recovery(world, &task, &found).with_context(|| format!("{:?}, undo {:?}", found.steps, found.undo))?;
+    let kept = judge_recovery(world, &task, &found)
+        .with_context(|| format!("{:?}, undo {:?}", found.steps, found.undo))?;
     ensure!(world.starts(&task) <= 1, "started {} times", world.starts(&task));
     ensure!(world.parameter()? == "1", "the activation was not undone");
     Ok(kept)
@@ -51,7 +52,11 @@ fn play(world: &World, round: &Round) -> anyhow::Result<bool> {
 /// The host as it was, and an agent that knows of no task.
 fn fresh(world: &World) -> anyhow::Result<()> {
     let _ = fs::remove_dir_all(world.state.join("tasks"));
-    world.lab.stdout(&["sh", "-euc", &format!("umount {HOST} || true; mount -t tmpfs -o mode=0755 host {HOST}")])?;
+    world.lab.stdout(&[
+        "sh",
+        "-euc",
+        &format!("umount {HOST} || true; mount -t tmpfs -o mode=0755 host {HOST}"),
+    ])?;
     files::plant(&files::old(), &world.lab.path(HOST))?;
     world.reset_parameter()
 }
@@ -65,7 +70,9 @@ fn rounds() -> Vec<Round> {
             rounds.extend(killed_at(*step, side));
         }
     }
-    for (name, times) in [("written", 2), ("built", 2), ("exchanged", 3), ("created", 4), ("taken", 1), ("entry", 11)] {
+    for (name, times) in
+        [("written", 2), ("built", 2), ("exchanged", 3), ("created", 4), ("taken", 1), ("entry", 11)]
+    {
         for nth in 1..=times {
             rounds.push(killed(&[], Act::Run, &format!("commit:{name}#{nth}")));
             if name == "entry" {
@@ -73,6 +80,9 @@ fn rounds() -> Vec<Round> {
             }
         }
     }
+    // Between the owner and the mode of a thing that is given both in place.
+    rounds.push(killed(&[], Act::Run, "dress:owned#2"));
+    rounds.push(killed(&[Act::Run], Act::Undo, "dress:owned#5"));
     rounds
 }
 

@@ -44,7 +44,8 @@ fn the_power_is_cut_at_any_moment() -> anyhow::Result<()> {
                 let mut disk = blank.clone();
                 open += life.log.cut(&mut disk, flush, || dice.hit(share));
                 disk.save(&world.lab.path(CUT))?;
-                let told = || format!("{kind:?}, {acts:?}, {SEED}={seed}, {share}/4 of what follows entry {flush}");
+                let told =
+                    || format!("{kind:?}, {acts:?}, {SEED}={seed}, {share}/4 of what follows entry {flush}");
                 kept += usize::from(judge(&world, kind, &life, flush).with_context(told)?);
                 cuts += 1;
             }

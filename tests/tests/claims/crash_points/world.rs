@@ -95,11 +95,12 @@ impl World {
             command.env("ARIGHT_FAIL_AT", fail);
         }
         let output = command.stdin(Stdio::null()).output()?;
-        let words =
-            || [output.stdout.as_slice(), &output.stderr].map(String::from_utf8_lossy).join("\n");
+        let words = || [output.stdout.as_slice(), &output.stderr].map(String::from_utf8_lossy).join("\n");
         match (fail, output.status.signal()) {
             (Some(_), Some(SIGKILL)) => Ok(End::Died),
-            (None, None) if output.status.success() => Ok(End::Said(serde_json::from_slice(&fs::read(&said)?)?)),
+            (None, None) if output.status.success() => {
+                Ok(End::Said(serde_json::from_slice(&fs::read(&said)?)?))
+            }
             _ => bail!("{:?}, to be killed at {fail:?}: {}\n{}", part.act, output.status, words()),
         }
     }
