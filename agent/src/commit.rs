@@ -70,11 +70,12 @@ fn made_folder() -> Meta {
 fn missing_parents(tree: &Tree, changes: &[Change]) -> Result<Vec<PathBuf>, PlaceError> {
     let mut missing: Vec<PathBuf> = Vec::new();
     for change in changes.iter().filter(|change| change.after.is_some()) {
-        for parent in change.path.ancestors().skip(1).take_while(|path| path.parent().is_some()) {
+        let paths = change.path.ancestors();
+        for (path, parent) in paths.clone().zip(paths.skip(1)) {
             let known =
                 |path: &Path| changes.iter().any(|c| c.path == path) || missing.iter().any(|m| m == path);
-            let there = tree.place(parent)?.map_or(Ok(None), |place| place.look())?.is_some();
-            if there || known(parent) {
+            // By what is in it, not by its name in its own parent: it may be a mount point.
+            if known(parent) || tree.place(path)?.is_some() {
                 break;
             }
             missing.push(parent.to_owned());

@@ -42,7 +42,7 @@ pub enum Progress {
     Whole,
     /// It stopped by itself: only the entries before this one can be in place.
     Stopped { before: usize },
-    /// It was killed on the way: one entry, nobody knows which, may be half done.
+    /// It, or an undo of it, was killed on the way: one entry, nobody knows which, may be half done.
     Torn,
 }
 
@@ -114,6 +114,8 @@ fn one(
 
     let now = place.look()?;
     if now.as_ref() == before {
+        // Perhaps by an earlier undo that was killed before it was synced.
+        before.map_or(Ok(()), |before| place.sync_found(before))?;
         return Ok(Some(place));
     }
     match (after, before) {
@@ -158,6 +160,8 @@ pub fn whole(
     live: &Live,
     progress: Progress,
 ) -> Result<Reversal, JournalError> {
+    // An earlier undo was killed on the way: one entry may be half done by it.
+    let progress = if journal.is_being_undone() { Progress::Torn } else { progress };
     let written = journal.take(Taken::Undoing);
     let reversal = unwritten(journal, tree, live, progress)?;
     written?;

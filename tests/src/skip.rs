@@ -10,6 +10,7 @@ use std::io::Write as _;
 pub enum Need {
     Root,
     Program(&'static str),
+    Device(&'static str),
 }
 
 /// What booted hosts in a lab need.
@@ -27,6 +28,18 @@ pub const SSG: &[Need] = &[Need::Root, Need::Program("oscap"), Need::Program("ap
 
 /// What a wrong clock needs.
 pub const FAKETIME: &[Need] = &[Need::Program("faketime")];
+
+/// What a lab without hosts needs.
+pub const LAB: &[Need] = &[Need::Root, Need::Program("ip"), Need::Program("nsenter")];
+
+/// What a disk whose power is cut needs, in a lab.
+pub const POWER: &[Need] = &[
+    Need::Program("qemu-storage-daemon"),
+    Need::Program("mkfs.ext4"),
+    Need::Program("mkfs.xfs"),
+    Need::Device("/dev/fuse"),
+    Need::Device("/dev/loop-control"),
+];
 
 /// Returns from the test, as skipped, unless all needs are met.
 #[macro_export]
@@ -48,6 +61,7 @@ pub fn lacking(needs: &[&[Need]]) -> bool {
     let why = match need {
         Need::Root => "needs root".to_owned(),
         Need::Program(name) => format!("{name} is not installed"),
+        Need::Device(path) => format!("{path} cannot be opened"),
     };
     say(&why);
     true
@@ -79,6 +93,7 @@ fn is_met(need: Need) -> bool {
                 .chain(["/usr/sbin".into(), "/sbin".into()])
                 .any(|folder| folder.join(name).is_file())
         }
+        Need::Device(path) => std::fs::File::open(path).is_ok(),
     }
 }
 

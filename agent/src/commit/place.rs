@@ -381,15 +381,30 @@ impl Place {
                 .map_err(|source| self.fault("cannot set mode, owner or attributes back", source))?;
             return Err(self.clash(Some(to), Some(&after)));
         }
-        if !matches!(to.kind, Kind::Link { .. }) {
-            reopen(&fd)
+        self.sync_inode(&fd, to)
+    }
+
+    fn sync_inode(&self, fd: &OwnedFd, meta: &Meta) -> Result<(), PlaceError> {
+        match meta.kind {
+            Kind::File { .. } | Kind::Folder => reopen(fd)
                 .and_then(|file| file.sync_all())
-                .map_err(|source| self.fault("cannot sync it", source))?;
+                .map_err(|source| self.fault("cannot sync it", source)),
+            // Written with its folder; or nothing of ours.
+            Kind::Link { .. } | Kind::Special { .. } => Ok(()),
         }
-        Ok(())
     }
 
     // After a kill
+
+    /// Makes owner, mode and attributes of `found` durable, whoever set them.
+    ///
+    /// # Errors
+    /// Those of fsync(2).
+    pub fn sync_found(&self, found: &Meta) -> Result<(), PlaceError> {
+        let fd =
+            open_path(&self.dir, &self.name).map_err(|source| self.fault("cannot open it", source.into()))?;
+        self.sync_inode(&fd, found)
+    }
 
     /// Clears what a killed [`Place::change`] may have left aside. What is displaced and not the thing
     /// that was expected is somebody's work, and goes back.

@@ -137,8 +137,9 @@ impl Journal {
                 fs::remove_dir_all(&aside)?;
             }
             fs::create_dir(&aside)?;
-            write_synced(&aside, "delivery.json", &serde_json::to_vec(delivery)?)?;
-            File::create_new(aside.join("steps"))?.sync_all()
+            File::create_new(aside.join("steps"))?;
+            // Syncs both names.
+            write_synced(&aside, "delivery.json", &serde_json::to_vec(delivery)?)
         };
         make().map_err(fault("cannot write the order down"))?;
         let mut journal = Self::open(&aside, task.clone(), clock)?;

@@ -352,9 +352,12 @@ impl<'a> Run<'a> {
 
     pub fn keep_originals(&mut self, judged: &Judged) -> Result<Originals, Stop> {
         let sequence = self.spool.next_sequence()?;
-        self.journal.keep_draft(&self.report)?;
         match commit::keep(self.host.tree(), judged, sequence, &self.journal.originals_dir()) {
-            Ok(originals) => Ok(originals),
+            Ok(originals) => {
+                // Syncs the name of their folder too.
+                self.journal.keep_draft(&self.report)?;
+                Ok(originals)
+            }
             Err(error) => untouched(Outcome::Conflict, error.to_string()),
         }
     }

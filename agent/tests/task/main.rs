@@ -26,6 +26,7 @@ use aright_shared::posture::{Reading, Spot, Value, Verdict};
 use aright_shared::task::{Delivery, Judged, Target, TaskKind, TaskOrder, TaskReport};
 use aright_shared::time::{Millis, WallClock};
 use nix::fcntl::{OFlag, openat};
+use nix::mount::{MsFlags, mount};
 use nix::sys::stat::Mode;
 use world::on_host;
 
@@ -196,5 +197,24 @@ fn a_program_by_its_path_reads_the_script_and_must_be_there() {
             "{}",
             report.detail
         );
+    });
+}
+
+#[test]
+fn what_lies_right_below_a_mount_point_is_changed_and_undone() {
+    on_host(1, |_| {
+        mount(Some("srv"), "/srv", Some("tmpfs"), MsFlags::empty(), Some("mode=0755")).expect("mounts");
+        std::fs::create_dir("/srv/folder").expect("folder");
+        std::fs::write("/srv/old", "old").expect("writes");
+        let touches = ["/srv/folder/", "/srv/old", "/srv/new", TOUCHES[0]];
+        let body = "chmod 0700 /srv/folder; echo new >/srv/old; echo new >/srv/new; sed -i 's/^UMASK.*/UMASK 077/' /etc/login.defs";
+        let report = run(&script(&touches, body), &order(TaskKind::Run, None));
+        assert_eq!((report.outcome, report.change), (Outcome::Fixed, HostChange::Kept), "{report:#?}");
+        assert_eq!(std::fs::read("/srv/old").expect("reads"), b"new\n");
+
+        let report = run(&script(&[], ""), &order(TaskKind::Undo, Some(report.task)));
+        assert_eq!((report.outcome, report.change), (Outcome::Ran, HostChange::Undone), "{report:#?}");
+        assert_eq!(std::fs::read("/srv/old").expect("reads"), b"old");
+        assert!(!Path::new("/srv/new").exists());
     });
 }

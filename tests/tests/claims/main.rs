@@ -4,6 +4,7 @@
 mod away;
 mod clock;
 mod crash;
+mod crash_points;
 mod demo;
 mod main_job;
 mod many_hosts;
