@@ -1,0 +1,1 @@
+//! The same tools at declared work.
