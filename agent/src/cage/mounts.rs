@@ -186,7 +186,7 @@ struct Building<'a> {
 impl Building<'_> {
     fn show(&mut self, step: &MountStep) -> Result<(), Unavailable> {
         match &step.view {
-            View::ReadOnly => self.bind_read_only(step),
+            View::ReadOnly => self.read_only(step),
             View::Tree { copies } => {
                 self.tree(step)?;
                 copies.iter().try_for_each(|folder| self.copy(step, folder))
@@ -200,6 +200,30 @@ impl Building<'_> {
                 }),
             },
         }
+    }
+
+    /// An overlay too, where that is possible, with nothing to write to: what is opened through it is not the
+    /// host's own. A bind mount lets a script write to and read from the host's named pipes, read-only or not,
+    /// and take the locks that its services wait for.
+    fn read_only(&self, step: &MountStep) -> Result<(), Unavailable> {
+        let kind = fs::metadata(&step.at).at(Layer::Stage, step.at.display())?.file_type();
+        if kind.is_dir() && !step.at.starts_with("/sys") {
+            self.lower_only(step).or_else(|_| self.bind_read_only(step))
+        } else if kind.is_dir() || kind.is_file() {
+            self.bind_read_only(step)
+        } else {
+            // A pipe or a socket that was mounted by itself: what lies below is shown.
+            Ok(())
+        }
+    }
+
+    fn lower_only(&self, step: &MountStep) -> nix::Result<()> {
+        let lower = open(&step.at, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+        // The kernel wants two.
+        let void = self.scratch.at.join("void");
+        let layers = format!("lowerdir=/proc/self/fd/{}:{}", lower.as_raw_fd(), void.display());
+        let flags = step.flags() | MsFlags::MS_RDONLY;
+        mount(Some("aright"), &self.scratch.staged(&step.at), Some("overlay"), flags, Some(layers.as_str()))
     }
 
     fn bind_read_only(&self, step: &MountStep) -> Result<(), Unavailable> {

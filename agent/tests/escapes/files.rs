@@ -74,17 +74,22 @@ os.open('canary', os.O_CREAT | os.O_WRONLY, dir_fd=tree)",
     sh(
         "a named pipe that a service reads",
         "fifo_heard('/srv/disk/pipe')",
-        "timeout 2 sh -c 'echo out >/srv/disk/pipe'",
+        "timeout 1 sh -c 'echo out >/srv/disk/pipe'",
     ),
     sh(
-        "a named pipe, below a declared folder's root",
+        "a named pipe on the root's file system",
         "fifo_heard('/srv/outside/pipe')",
-        "timeout 2 sh -c 'echo out >/srv/outside/pipe'",
+        "timeout 1 sh -c 'echo out >/srv/outside/pipe'",
     ),
     sh(
         "what a service wrote to a named pipe",
         "fifo_emptied('/srv/disk/pipe')",
-        "timeout 2 cat /srv/disk/pipe",
+        "timeout 1 cat /srv/disk/pipe",
     ),
-    sh("a lock that a service takes", "locked('/srv/disk/lock')", "flock /srv/disk/lock sleep 5"),
+    sh("a lock that a service takes", "locked('/srv/disk/lock')", "flock /srv/disk/lock sleep 1"),
+    sh(
+        "a lock that a service takes, on the root's file system",
+        "locked('/srv/outside/lock')",
+        "flock /srv/outside/lock sleep 1",
+    ),
 ];

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use aright_agent::stage::{ScriptRun, Stage, StageSpec};
 use aright_shared::content::script::{Interpreter, Limits};
 use aright_shared::task::Exit;
+use aright_tests::skip::{Need, lacking};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -17,9 +18,10 @@ use crate::case::Case;
 use crate::host;
 use crate::world::spec;
 
+const NEEDS: &[&[Need]] = &[&[Need::Root, Need::Program("ip"), Need::Program("python3")]];
 const WITNESS: &str = include_str!("witness.py");
 /// How long a script may run.
-const LIMIT: Duration = Duration::from_secs(8);
+const LIMIT: Duration = Duration::from_secs(6);
 /// How often what cannot be waited for is looked at.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -28,11 +30,7 @@ const VIEWS: [(&str, &[&str]); 2] = [("overlay", &["/etc/escapes"]), ("read-only
 
 /// The body of a theme's test, whose full name is needed to start it again.
 pub fn theme(test: &str, cases: &[Case]) {
-    if !nix::unistd::geteuid().is_root() {
-        println!("skipped: needs root");
-        return;
-    }
-    if !host::enter(test) {
+    if lacking(NEEDS) || !host::enter(test) {
         return;
     }
     let (possible, others): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| case.is_possible());

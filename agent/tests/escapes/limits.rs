@@ -61,5 +61,28 @@ kept = [os.open('/dev/null', os.O_RDONLY) for _ in range(1500)]
 hold()",
     ),
     sh("a flood of output", "output_over(1_000_100)", "head -c 5000000 /dev/zero | tr '\\0' x"),
-    sh("output without an end", "output_over(2_000_100)", "timeout 3 yes; yes >&2"),
+    sh(
+        "output without an end",
+        "output_over(2_000_100)",
+        "while :; do head -c 100000 /dev/zero | tr '\\0' x; head -c 100000 /dev/zero >&2; sleep 0.1; done",
+    ),
+    python(
+        "the machine's share of asynchronous reads",
+        "used_up(lambda: count('/proc/sys/fs/aio-nr'), 5000)",
+        "call(206, 8000, ctypes.byref(ctypes.c_long())); hold()",
+    ),
+    python(
+        "a user's share of timers",
+        "used_up(lambda: count('/proc/self/status', 'SigQ:'), 5000)",
+        "timer = ctypes.c_int()
+for _ in range(8000): call(222, 1, None, ctypes.byref(timer))
+hold()",
+    ),
+    python(
+        "a user's share of message queues",
+        "queues_used_up()",
+        "made = [libc.mq_open(f'/{n}'.encode(), os.O_RDWR | os.O_CREAT, 0o600, None) for n in range(50)]
+hold()",
+    ),
+    python("the watches of a user", "holds('anon_inode:inotify')", "call(294, 0); hold()"),
 ];

@@ -40,7 +40,7 @@ pub const CASES: &[Case] = &[
     sh(
         "the key, by a descriptor of the agent",
         "learnt('/var/lib/aright-agent/key', held_open)",
-        "cat /proc/$KEY_HOLDER/fd/*",
+        "for fd in /proc/$KEY_HOLDER/fd/*; do [ -f $fd ] && cat $fd; done",
     ),
     sh("the key, by the root of another process", KEY, "cat /proc/[0-9]*/root/var/lib/aright-agent/key"),
     sh(
@@ -62,12 +62,13 @@ print(open('/srv/covered').read())",
         "place = os.open('/srv/disk', os.O_RDONLY)
 print(os.read(call(304, place, bytes.fromhex(E['HANDLE']), os.O_RDONLY), 99))",
     ),
-    sh("the disk, by its device", "disk()", "head -c 4096 /dev/$DISK | sha256sum"),
+    sh("the disk, by its device", "disk()", "head -c 99 $DISK").needs("[ -e /dev/loop-control ]"),
     sh(
         "the disk, by a device of its own",
         "disk()",
-        "mknod /srv/outside/disk b $MAJOR $MINOR; head -c 4096 /srv/outside/disk | sha256sum",
-    ),
+        "mknod /srv/outside/disk b 7 $NUMBER; head -c 99 /srv/outside/disk",
+    )
+    .needs("[ -e /dev/loop-control ]"),
     python("the machine's memory, by its device", "holds('/dev/mem')", "open('/dev/mem', 'rb'); hold()")
         .needs("[ -e /dev/mem ]"),
     python("the machine's memory, by /proc", "holds('/proc/kcore')", "open('/proc/kcore', 'rb'); hold()")

@@ -101,13 +101,13 @@ def by_handle():
 
 
 def disk():
-    """The start of the machine's first disk."""
-    major, minor, _, name = read("/proc/partitions").split("\n")[2].split()
-    with open("/dev/" + name, "rb") as device:
-        start = device.read(4096)
-    seen = yield {"DISK": name, "MAJOR": major, "MINOR": minor}
-    import hashlib
-    return hashlib.sha256(start).hexdigest() in seen["output"]
+    """A disk of the machine: a file by way of a loop device, given back when this program ends."""
+    write("/srv/outside/image", SECRET + "\n" * 4096)
+    name = subprocess.check_output(["losetup", "--show", "-f", "/srv/outside/image"], text=True).strip()
+    device = os.open(name, os.O_RDONLY)
+    subprocess.run(["losetup", "-d", name], check=True)
+    seen = yield {"DISK": name, "NUMBER": os.minor(os.fstat(device).st_rdev)}
+    return SECRET in seen["output"]
 
 
 def fifo_heard(path):
@@ -406,8 +406,14 @@ def open_descriptors():
 
 
 def output_over(length):
+    """More is kept of what it printed: in a file by whoever has no bound."""
+
+    def kept():
+        return os.path.exists("/srv/output") and os.stat("/srv/output").st_size
+
+    stop = watch(lambda: kept() > length)
     seen = yield {}
-    return len(seen["output"]) > length
+    return stop() or len(seen["output"]) > length
 
 
 # The kernel, which is one for all.
@@ -424,6 +430,12 @@ def clock_set():
     except OSError as error:
         return error.errno == 125  # ECANCELED
     return True
+
+
+def says(word):
+    """The kernel looked at it: refused for what it is, not for who asked."""
+    seen = yield {}
+    return word in seen["output"]
 
 
 def key_added():
@@ -446,6 +458,20 @@ def log_learnt():
     last = subprocess.check_output(["dmesg", "--raw"], text=True).splitlines()[-1]
     seen = yield {}
     return last in seen["output"]
+
+
+def queues_used_up():
+    """No queue of usual size can be made any more by this user."""
+
+    def refused():
+        queue = libc.mq_open(b"/one-more", os.O_RDWR | os.O_CREAT, 0o600, None)
+        if queue >= 0:
+            os.close(queue)
+            libc.mq_unlink(b"/one-more")
+        return queue < 0
+
+    assert not refused()
+    return watched(refused)
 
 
 def cgroup(judge):
