@@ -206,14 +206,14 @@ impl Building<'_> {
     /// host's own. A bind mount lets a script write to and read from the host's named pipes, read-only or not,
     /// and take the locks that its services wait for.
     fn read_only(&self, step: &MountStep) -> Result<(), Unavailable> {
-        let kind = fs::metadata(&step.at).at(Layer::Stage, step.at.display())?.file_type();
-        if kind.is_dir() && !step.at.starts_with("/sys") {
-            self.lower_only(step).or_else(|_| self.bind_read_only(step))
-        } else if kind.is_dir() || kind.is_file() {
-            self.bind_read_only(step)
-        } else {
+        match fs::metadata(&step.at).map(|meta| meta.file_type()) {
+            Ok(kind) if kind.is_dir() && !step.at.starts_with("/sys") => {
+                self.lower_only(step).or_else(|_| self.bind_read_only(step))
+            }
             // A pipe or a socket that was mounted by itself: what lies below is shown.
-            Ok(())
+            Ok(kind) if !kind.is_dir() && !kind.is_file() => Ok(()),
+            // Also where nobody but its user may look (FUSE).
+            Ok(_) | Err(_) => self.bind_read_only(step),
         }
     }
 

@@ -159,8 +159,7 @@ fn undeclared_sockets(network: Network) -> Result<Vec<SeccompRule>, seccompiler:
     match network {
         Network::None => Ok(Vec::new()),
         Network::Host => {
-            let usual =
-                [ANY, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6];
+            let usual = [ANY, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6];
             let mut rules = other_kinds(&[libc::SOCK_STREAM, libc::SOCK_DGRAM])?;
             rules.push(none_of(0, &[libc::AF_INET, libc::AF_INET6])?);
             rules.push(none_of(2, &usual)?);
@@ -257,7 +256,7 @@ mod tests {
         let field = |offset: u32| match offset {
             0 => number,
             4 => arch,
-            16.. if offset % 8 == 0 => arg((offset - 16) / 8) as u32,
+            16.. if offset.is_multiple_of(8) => arg((offset - 16) / 8) as u32,
             20.. => (arg((offset - 20) / 8) >> 32) as u32,
             _ => 0,
         };
@@ -319,12 +318,13 @@ mod tests {
         let socket = u32::try_from(libc::SYS_socket).expect("a number");
         let unix = u64::from(libc::AF_UNIX.unsigned_abs());
         let inet = u64::from(libc::AF_INET.unsigned_abs());
-        let [stream, sequenced, raw] =
-            [libc::SOCK_STREAM, libc::SOCK_SEQPACKET, libc::SOCK_RAW].map(|kind| u64::from(kind.unsigned_abs()));
+        let [stream, sequenced, raw] = [libc::SOCK_STREAM, libc::SOCK_SEQPACKET, libc::SOCK_RAW]
+            .map(|kind| u64::from(kind.unsigned_abs()));
         let flags = u64::from(libc::SOCK_CLOEXEC.unsigned_abs());
         let [tcp, sctp] = [6, 132];
         assert_eq!(verdict(Network::None, HERE, socket, [inet, stream]), errno(libc::EAFNOSUPPORT));
-        for usual in [[inet, stream, 0], [inet, stream | flags, tcp], [inet | 1 << 32, stream, tcp | 1 << 32]] {
+        for usual in [[inet, stream, 0], [inet, stream | flags, tcp], [inet | 1 << 32, stream, tcp | 1 << 32]]
+        {
             assert_eq!(verdict(Network::Host, HERE, socket, usual), libc::SECCOMP_RET_ALLOW, "{usual:x?}");
         }
         for other in [
@@ -335,11 +335,7 @@ mod tests {
             [inet, raw | flags, 0],
             [inet, stream, sctp],
         ] {
-            assert_eq!(
-                verdict(Network::Host, HERE, socket, other),
-                errno(libc::EAFNOSUPPORT),
-                "{other:x?}"
-            );
+            assert_eq!(verdict(Network::Host, HERE, socket, other), errno(libc::EAFNOSUPPORT), "{other:x?}");
         }
     }
 }

@@ -82,7 +82,8 @@ fn the_same_tools_do_declared_work() {
         let compared = ran.compare().expect("compare");
         assert_eq!(compared.overreach, []);
         assert_eq!(paths(&compared), DECLARED.to_vec());
-        let says = |path, text: &str| assert!(content(&compared, path).lines().any(|line| line == text), "{path}");
+        let says =
+            |path, text: &str| assert!(content(&compared, path).lines().any(|line| line == text), "{path}");
         says("/etc/ssh/sshd_config", "PermitRootLogin no");
         says("/etc/sudoers.d/pty", "Defaults use_pty");
         says("/etc/login.defs", "UMASK 027");
@@ -90,7 +91,10 @@ fn the_same_tools_do_declared_work() {
         says("/etc/issue.net", "plain");
         says("/etc/made.json", r#"{"uid": "0"}"#);
         assert_eq!(world.digest(), before, "the host, while all of that was on the stage only");
-        println!("figure: escapes: a benign script with the same tools changed its {} declared files", DECLARED.len());
+        println!(
+            "figure: escapes: a benign script with the same tools changed its {} declared files",
+            DECLARED.len()
+        );
     });
 }
 

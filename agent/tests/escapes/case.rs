@@ -10,7 +10,7 @@ const PRELUDE: &str = include_str!("prelude.py");
 #[derive(Clone, Copy)]
 pub struct Case {
     pub name: &'static str,
-    /// A call of one of the functions in `witness.py`.
+    /// A call of one of the functions in `witness/`.
     pub witness: &'static str,
     pub interpreter: Interpreter,
     script: &'static str,

@@ -82,6 +82,11 @@ os.open('canary', os.O_CREAT | os.O_WRONLY, dir_fd=tree)",
         "timeout 1 sh -c 'echo out >/srv/outside/pipe'",
     ),
     sh(
+        "a named pipe, mounted by itself",
+        "fifo_heard('/srv/disk/pipe', at='/srv/outside/place')",
+        "timeout 1 sh -c 'echo out >/srv/outside/place'",
+    ),
+    sh(
         "what a service wrote to a named pipe",
         "fifo_emptied('/srv/disk/pipe')",
         "timeout 1 cat /srv/disk/pipe",

@@ -27,13 +27,15 @@ echo declared >/etc/escapes
 
 /// Runs this test again as PID 1 of a host: nothing outside is in reach of what runs there, and nothing of it
 /// outlives it. True in that process.
+#[expect(clippy::print_stdout, reason = "the host's output is the test's")]
 pub fn enter(test: &str) -> bool {
     if std::env::var_os(TOKEN).is_some() {
         // `kill 0` of a script must not reach who started the host.
         setpgid(Pid::from_raw(0), Pid::from_raw(0)).expect("process group");
         return true;
     }
-    let token = format!("token-{:016x}", std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), test));
+    let token =
+        format!("token-{:016x}", std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), test));
     let mut host = Command::new("unshare");
     host.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"])
         .arg(std::env::current_exe().expect("this test"))

@@ -19,16 +19,24 @@ use crate::host;
 use crate::world::spec;
 
 const NEEDS: &[&[Need]] = &[&[Need::Root, Need::Program("ip"), Need::Program("python3")]];
-const WITNESS: &str = include_str!("witness.py");
+const WITNESS: &str = concat!(
+    include_str!("witness/main.py"),
+    include_str!("witness/files.py"),
+    include_str!("witness/processes.py"),
+    include_str!("witness/held.py"),
+    include_str!("witness/kernel.py"),
+    include_str!("witness/listeners.py"),
+);
 /// How long a script may run.
 const LIMIT: Duration = Duration::from_secs(6);
 /// How often what cannot be waited for is looked at.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What is declared decides how `/` is shown: as an overlay, or bound read-only.
-const VIEWS: [(&str, &[&str]); 2] = [("overlay", &["/etc/escapes"]), ("read-only", &[])];
+/// What is declared decides how `/` is shown.
+const VIEWS: [(&str, &[&str]); 2] = [("writable", &["/etc/escapes"]), ("read-only", &[])];
 
 /// The body of a theme's test, whose full name is needed to start it again.
+#[expect(clippy::print_stdout, reason = "figures")]
 pub fn theme(test: &str, cases: &[Case]) {
     if lacking(NEEDS) || !host::enter(test) {
         return;
@@ -48,14 +56,18 @@ pub fn theme(test: &str, cases: &[Case]) {
 /// What did not go as it must with this script.
 fn wrong(case: &Case) -> Vec<String> {
     let mut wrong = Vec::new();
+    let mut note = |what: &str, seen: &Seen| {
+        let output: String = seen.output.chars().take(300).collect();
+        wrong.push(format!("{}: {what}; orderly: {}; it said: {output}", case.name, seen.orderly));
+    };
     let (reached, seen) = host::fresh(|| judged(case, uncaged));
     if !reached {
-        wrong.push(format!("{}: not reached without the cage: {seen:?}", case.name));
+        note("not reached without the cage", &seen);
     }
     for (view, touches) in VIEWS {
         let (reached, seen) = host::fresh(|| judged(case, |order| caged(order, touches)));
         if reached {
-            wrong.push(format!("{}: ESCAPED ({view}): {seen:?}", case.name));
+            note(&format!("ESCAPED, / being {view}"), &seen);
         }
     }
     wrong
@@ -69,7 +81,7 @@ struct Order<'a> {
 }
 
 /// How a run looked from outside.
-#[derive(Debug, serde::Serialize)]
+#[derive(serde::Serialize)]
 struct Seen {
     output: String,
     /// PID 1 lived to tell how the script ended.
@@ -91,7 +103,15 @@ fn uncaged(order: &mut Order<'_>) -> Seen {
     let mut command = Command::new(program);
     if order.case.supervised {
         command = Command::new("unshare");
-        command.args(["--pid", "--fork", "--mount-proc", "sh", "-c", "\"$0\" \"$1\"; echo supervised", program]);
+        command.args([
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "sh",
+            "-c",
+            "\"$0\" \"$1\"; echo supervised",
+            program,
+        ]);
     }
     let output = File::create("/srv/output").expect("file");
     command.arg("/srv/script").envs(&order.params).current_dir("/tmp").stdin(Stdio::null());

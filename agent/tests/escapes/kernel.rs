@@ -47,12 +47,7 @@ try: call(246, 0, 0, 0, 0xffff)
 except OSError as e: print(errno.errorcode[e.errno])",
     )
     .needs(has_call!("246")),
-    python(
-        "a restart",
-        "first_lost()",
-        "call(169, 0xfee1dead, 672274793, 0x01234567, 0)",
-    )
-    .supervised(),
+    python("a restart", "first_lost()", "call(169, 0xfee1dead, 672274793, 0x01234567, 0)").supervised(),
     python(
         "bpf",
         "holds('anon_inode:bpf-map')",
@@ -71,9 +66,17 @@ except OSError as e: print(errno.errorcode[e.errno])",
 fcntl.ioctl(os.open('/dev/userfaultfd', os.O_RDWR), 0xaa00, 0); hold()",
     )
     .needs("[ -e /dev/userfaultfd ]"),
-    python("io_uring", "holds('anon_inode:[io_uring]')", "call(425, 4, ctypes.create_string_buffer(256)); hold()"),
+    python(
+        "io_uring",
+        "holds('anon_inode:[io_uring]')",
+        "call(425, 4, ctypes.create_string_buffer(256)); hold()",
+    ),
     python("watching every file", "holds('anon_inode:[fanotify]')", "call(300, 0, 0); hold()"),
-    python("a key for everybody of this user", "key_added()", "call(248, b'user', E['RUN'].encode(), b'x', 1, -4)"),
+    python(
+        "a key for everybody of this user",
+        "key_added()",
+        "call(248, b'user', E['RUN'].encode(), b'x', 1, -4)",
+    ),
     python(
         "a key of this user",
         "key_learnt()",
@@ -125,11 +128,7 @@ hold()",
 socket.sethostname('out')",
     ),
     python("the host's name", "renamed()", "socket.sethostname('out')"),
-    sh(
-        "a control group",
-        "cgroup(lambda: os.path.isdir('/srv/cgroup/out'))",
-        "mkdir /srv/cgroup/out",
-    ),
+    sh("a control group", "cgroup(lambda: os.path.isdir('/srv/cgroup/out'))", "mkdir /srv/cgroup/out"),
     sh(
         "a control group's agent on the host",
         "cgroup(lambda: read('/srv/cgroup/release_agent').strip() == '/srv/agent')",
@@ -163,10 +162,6 @@ socket.sethostname('out')",
         .needs("[ -e /dev/kvm ]"),
     python("a file system of its own", "holds('/dev/fuse')", "os.open('/dev/fuse', os.O_RDWR); hold()")
         .needs("[ -e /dev/fuse ]"),
-    python(
-        "a loop device",
-        "holds('/dev/loop-control')",
-        "os.open('/dev/loop-control', os.O_RDWR); hold()",
-    )
-    .needs("[ -e /dev/loop-control ]"),
+    python("a loop device", "holds('/dev/loop-control')", "os.open('/dev/loop-control', os.O_RDWR); hold()")
+        .needs("[ -e /dev/loop-control ]"),
 ];

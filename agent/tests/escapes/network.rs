@@ -24,7 +24,11 @@ pub const CASES: &[Case] = &[
         "socket.socket(type=socket.SOCK_DGRAM).sendto(b'out', ('127.0.0.1', int(E['PORT'])))",
     ),
     sh("IPv4, by the shell", "tcp()", "bash -c 'echo out >/dev/tcp/127.0.0.1/$PORT'"),
-    python("an abstract Unix socket", "unix('\\0canary')", "socket.socket(socket.AF_UNIX).connect('\\0canary')"),
+    python(
+        "an abstract Unix socket",
+        "unix('\\0canary')",
+        "socket.socket(socket.AF_UNIX).connect('\\0canary')",
+    ),
     python(
         "an abstract Unix socket, with a declared network",
         "unix('\\0canary')",
@@ -86,8 +90,12 @@ pub const CASES: &[Case] = &[
     ),
     python("a raw packet", "frames()", FRAME),
     python("a raw packet, with a declared network", "frames()", FRAME).with_network(),
-    python("a network device of its own", "holds('/dev/net/tun')", "os.open('/dev/net/tun', os.O_RDWR); hold()")
-        .needs("[ -e /dev/net/tun ]"),
+    python(
+        "a network device of its own",
+        "holds('/dev/net/tun')",
+        "os.open('/dev/net/tun', os.O_RDWR); hold()",
+    )
+    .needs("[ -e /dev/net/tun ]"),
 ];
 
 const FRAME: &str = "sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)

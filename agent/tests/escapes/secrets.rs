@@ -79,5 +79,9 @@ print(os.read(call(304, place, bytes.fromhex(E['HANDLE']), os.O_RDONLY), 99))",
         "memory_learnt()",
         "cat /proc/[0-9]*/environ | tr '\\0' '\\n' | grep ^MINE=",
     ),
-    sh("the environment of PID 1", "environment_learnt()", "unset ESCAPES_TOKEN; tr '\\0' '\\n' </proc/1/environ"),
+    sh(
+        "the environment of PID 1",
+        "environment_learnt()",
+        "unset ESCAPES_TOKEN; tr '\\0' '\\n' </proc/1/environ",
+    ),
 ];

@@ -228,7 +228,7 @@ fn secrets_are_covered_unless_the_script_may_read_them() {
 #[test]
 fn the_rest_of_the_host_is_read_only() {
     on_host(1, |_| {
-        // Nothing is declared on /: bound read-only.
+        // Nothing is declared on /: read-only.
         assert_eq!(
             output(&[], "{ echo >/etc/new; } 2>&1 | grep -o 'Read-only file system'").trim(),
             "Read-only file system"
