@@ -103,7 +103,10 @@ fn limit_processes(processes: u64) -> Result<(), String> {
         return Err(format!("kernel {} has no limit of its own for a PID namespace", release.trim()));
     }
     std::fs::write("/proc/sys/kernel/pid_max", (RESERVED_PIDS + processes).to_string())
-        .map_err(|e| e.to_string())
+        .map_err(|e| e.to_string())?;
+    // They would come on top. Not every kernel is built with this file.
+    let _ = std::fs::write("/proc/sys/kernel/ns_last_pid", (RESERVED_PIDS - 1).to_string());
+    Ok(())
 }
 
 fn per_namespace(release: &str) -> bool {

@@ -190,7 +190,7 @@ struct Building<'a> {
 impl Building<'_> {
     fn show(&mut self, step: &MountStep) -> Result<(), Unavailable> {
         match &step.view {
-            View::ReadOnly => self.bind_read_only(step),
+            View::ReadOnly => self.read_only(step),
             View::Tree { copies } => {
                 self.tree(step)?;
                 copies.iter().try_for_each(|folder| self.copy(step, folder))
@@ -204,6 +204,30 @@ impl Building<'_> {
                 }),
             },
         }
+    }
+
+    /// An overlay too, where that is possible, with nothing to write to: what is opened through it is not the
+    /// host's own. A bind mount lets a script write to and read from the host's named pipes, read-only or not,
+    /// and take the locks that its services wait for.
+    fn read_only(&self, step: &MountStep) -> Result<(), Unavailable> {
+        match fs::metadata(&step.at).map(|meta| meta.file_type()) {
+            Ok(kind) if kind.is_dir() && !step.at.starts_with("/sys") => {
+                self.lower_only(step).or_else(|_| self.bind_read_only(step))
+            }
+            // A pipe or a socket that was mounted by itself: what lies below is shown.
+            Ok(kind) if !kind.is_dir() && !kind.is_file() => Ok(()),
+            // Also where nobody but its user may look (FUSE).
+            Ok(_) | Err(_) => self.bind_read_only(step),
+        }
+    }
+
+    fn lower_only(&self, step: &MountStep) -> nix::Result<()> {
+        let lower = open(&step.at, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+        // The kernel wants two.
+        let void = self.scratch.at.join("void");
+        let layers = format!("lowerdir=/proc/self/fd/{}:{}", lower.as_raw_fd(), void.display());
+        let flags = step.flags() | MsFlags::MS_RDONLY;
+        mount(Some("aright"), &self.scratch.staged(&step.at), Some("overlay"), flags, Some(layers.as_str()))
     }
 
     fn bind_read_only(&self, step: &MountStep) -> Result<(), Unavailable> {

@@ -48,6 +48,10 @@ fn limit(plan: &CagePlan) -> Result<(), Unavailable> {
         (Resource::RLIMIT_FSIZE, plan.file_size),
         // Not 0: where `core_pattern` is a pipe, only 1 keeps the kernel from starting the host's handler.
         (Resource::RLIMIT_CORE, 1),
+        // Of these two the kernel counts what a user has on the whole machine: whoever is at the limit shuts
+        // the host's services out.
+        (Resource::RLIMIT_SIGPENDING, 1024),
+        (Resource::RLIMIT_MSGQUEUE, 0),
     ];
     for (resource, wanted) in limits {
         let (_, hard) = getrlimit(resource).at(Layer::Limits, format!("{resource:?}"))?;

@@ -41,6 +41,8 @@ const REFUSED: &[libc::c_long] = &[
     // Watching: the instances of a user are those of the whole host.
     libc::SYS_fanotify_init,
     libc::SYS_inotify_init1,
+    // Asynchronous reads: there are only so many for the whole machine.
+    libc::SYS_io_setup,
     // Descriptors through a socket: somebody outside could hold the other end.
     libc::SYS_recvmsg,
     libc::SYS_recvmmsg,
@@ -115,7 +117,7 @@ pub fn install(network: Network) -> Result<(), Unavailable> {
 fn programs(network: Network) -> Result<Vec<BpfProgram>, Unavailable> {
     let absent = Rules::from([(libc::SYS_clone3, Vec::new())]);
     let sockets = Rules::from([
-        (libc::SYS_socket, undeclared_families(network).at(Layer::Seccomp, "building a filter")?),
+        (libc::SYS_socket, undeclared_sockets(network).at(Layer::Seccomp, "building a filter")?),
         (libc::SYS_socketpair, other_than_connected_pairs().at(Layer::Seccomp, "building a filter")?),
     ]);
     Ok(vec![
@@ -150,15 +152,18 @@ fn refused() -> Result<Rules, seccompiler::BackendError> {
     Ok(rules)
 }
 
-/// Every family without a network; else all but IPv4 and IPv6 (an abstract Unix socket would reach the host).
-fn undeclared_families(network: Network) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+/// Every socket without a network; else all but the usual ones of IPv4 and IPv6. An abstract Unix socket would
+/// reach the host, and asking for an unusual protocol (SCTP, DCCP) loads its module.
+fn undeclared_sockets(network: Network) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    const ANY: libc::c_int = 0;
     match network {
         Network::None => Ok(Vec::new()),
         Network::Host => {
-            let others = [libc::AF_INET, libc::AF_INET6].map(|family| {
-                condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(family.unsigned_abs()))
-            });
-            Ok(vec![SeccompRule::new(others.into_iter().collect::<Result<_, _>>()?)?])
+            let usual = [ANY, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6];
+            let mut rules = other_kinds(&[libc::SOCK_STREAM, libc::SOCK_DGRAM])?;
+            rules.push(none_of(0, &[libc::AF_INET, libc::AF_INET6])?);
+            rules.push(none_of(2, &usual)?);
+            Ok(rules)
         }
     }
 }
@@ -166,14 +171,27 @@ fn undeclared_families(network: Network) -> Result<Vec<SeccompRule>, seccompiler
 /// Only Unix pairs that speak to each other and nobody else: a datagram socket can be sent from to any socket
 /// of the host that has a path.
 fn other_than_connected_pairs() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
-    const KIND: u64 = 0xf;
-    let dword = SeccompCmpArgLen::Dword;
-    let family = u64::from(libc::AF_UNIX.unsigned_abs());
-    let number = |kind: libc::c_int| u64::from(kind.unsigned_abs());
-    let other_kinds = (0..=KIND)
-        .filter(|kind| ![libc::SOCK_STREAM, libc::SOCK_SEQPACKET].map(number).contains(kind))
-        .map(|kind| argument(1, dword.clone(), SeccompCmpOp::MaskedEq(KIND), kind));
-    std::iter::once(argument(0, dword.clone(), SeccompCmpOp::Ne, family)).chain(other_kinds).collect()
+    let mut rules = other_kinds(&[libc::SOCK_STREAM, libc::SOCK_SEQPACKET])?;
+    rules.push(none_of(0, &[libc::AF_UNIX])?);
+    Ok(rules)
+}
+
+/// A type of socket that is none of these, whatever its flags.
+fn other_kinds(kinds: &[libc::c_int]) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    const KIND: i32 = 0xf;
+    let masked = || SeccompCmpOp::MaskedEq(u64::from(KIND.unsigned_abs()));
+    (0..=KIND)
+        .filter(|kind| !kinds.contains(kind))
+        .map(|kind| argument(1, SeccompCmpArgLen::Dword, masked(), u64::from(kind.unsigned_abs())))
+        .collect()
+}
+
+/// An argument that is none of these numbers.
+fn none_of(index: u8, numbers: &[libc::c_int]) -> Result<SeccompRule, seccompiler::BackendError> {
+    let other = |number: &libc::c_int| {
+        condition(index, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(number.unsigned_abs()))
+    };
+    SeccompRule::new(numbers.iter().map(other).collect::<Result<_, _>>()?)
 }
 
 fn argument(
@@ -233,12 +251,13 @@ mod tests {
     }
 
     /// What the kernel would say to a call: the filters as it reads them, the strictest counts.
-    fn verdict(network: Network, arch: u32, number: u32, args: [u64; 2]) -> u32 {
+    fn verdict<const N: usize>(network: Network, arch: u32, number: u32, args: [u64; N]) -> u32 {
+        let arg = |index: u32| args.get(index as usize).copied().unwrap_or(0);
         let field = |offset: u32| match offset {
             0 => number,
             4 => arch,
-            16 | 24 => args[(offset as usize - 16) / 8] as u32,
-            20 | 28 => (args[(offset as usize - 20) / 8] >> 32) as u32,
+            16.. if offset.is_multiple_of(8) => arg((offset - 16) / 8) as u32,
+            20.. => (arg((offset - 20) / 8) >> 32) as u32,
             _ => 0,
         };
         let run = |program: &BpfProgram| {
@@ -299,14 +318,24 @@ mod tests {
         let socket = u32::try_from(libc::SYS_socket).expect("a number");
         let unix = u64::from(libc::AF_UNIX.unsigned_abs());
         let inet = u64::from(libc::AF_INET.unsigned_abs());
-        assert_eq!(verdict(Network::None, HERE, socket, [inet, 0]), errno(libc::EAFNOSUPPORT));
-        assert_eq!(verdict(Network::Host, HERE, socket, [inet, 0]), libc::SECCOMP_RET_ALLOW);
-        for family in [unix, unix | 1 << 32, inet | 1 << 8] {
-            assert_eq!(
-                verdict(Network::Host, HERE, socket, [family, 0]),
-                errno(libc::EAFNOSUPPORT),
-                "{family:#x}"
-            );
+        let [stream, sequenced, raw] = [libc::SOCK_STREAM, libc::SOCK_SEQPACKET, libc::SOCK_RAW]
+            .map(|kind| u64::from(kind.unsigned_abs()));
+        let flags = u64::from(libc::SOCK_CLOEXEC.unsigned_abs());
+        let [tcp, sctp] = [6, 132];
+        assert_eq!(verdict(Network::None, HERE, socket, [inet, stream]), errno(libc::EAFNOSUPPORT));
+        for usual in [[inet, stream, 0], [inet, stream | flags, tcp], [inet | 1 << 32, stream, tcp | 1 << 32]]
+        {
+            assert_eq!(verdict(Network::Host, HERE, socket, usual), libc::SECCOMP_RET_ALLOW, "{usual:x?}");
+        }
+        for other in [
+            [unix, stream, 0],
+            [unix | 1 << 32, stream, 0],
+            [inet | 1 << 8, stream, 0],
+            [inet, sequenced, 0],
+            [inet, raw | flags, 0],
+            [inet, stream, sctp],
+        ] {
+            assert_eq!(verdict(Network::Host, HERE, socket, other), errno(libc::EAFNOSUPPORT), "{other:x?}");
         }
     }
 }

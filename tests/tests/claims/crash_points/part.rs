@@ -80,6 +80,7 @@ struct Agent<'a> {
 impl<'a> Agent<'a> {
     fn new(part: &'a Part) -> anyhow::Result<Self> {
         let settings = Settings {
+            respect_managed: Default::default(),
             denied: Vec::new(),
             never_read: Vec::new(),
             state: vec![part.state.clone()],
