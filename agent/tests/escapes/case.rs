@@ -8,11 +8,17 @@ use aright_shared::content::script::{Interpreter, Network};
 const PRELUDE: &str = include_str!("prelude.py");
 
 #[derive(Clone, Copy)]
+enum Language {
+    Shell,
+    Python,
+}
+
+#[derive(Clone, Copy)]
 pub struct Case {
     pub name: &'static str,
     /// A call of one of the functions in `witness/`.
     pub witness: &'static str,
-    pub interpreter: Interpreter,
+    language: Language,
     script: &'static str,
     needs: &'static str,
     pub network: Network,
@@ -25,7 +31,7 @@ pub const fn sh(name: &'static str, witness: &'static str, script: &'static str)
     Case {
         name,
         witness,
-        interpreter: Interpreter::Sh,
+        language: Language::Shell,
         script,
         needs: "",
         network: Network::None,
@@ -35,10 +41,17 @@ pub const fn sh(name: &'static str, witness: &'static str, script: &'static str)
 
 /// A script for Python, after `prelude.py`.
 pub const fn python(name: &'static str, witness: &'static str, script: &'static str) -> Case {
-    Case { interpreter: Interpreter::Python3, ..sh(name, witness, script) }
+    Case { language: Language::Python, ..sh(name, witness, script) }
 }
 
 impl Case {
+    pub fn interpreter(&self) -> Interpreter {
+        match self.language {
+            Language::Shell => Interpreter::Sh,
+            Language::Python => Interpreter::Python3,
+        }
+    }
+
     /// A test in shell whether this kernel has what the script goes for.
     pub const fn needs(self, test: &'static str) -> Self {
         Self { needs: test, ..self }
@@ -60,9 +73,9 @@ impl Case {
     }
 
     pub fn body(&self) -> String {
-        match self.interpreter {
-            Interpreter::Python3 => format!("{PRELUDE}\n{}", self.script),
-            _ => self.script.to_owned(),
+        match self.language {
+            Language::Python => format!("{PRELUDE}\n{}", self.script),
+            Language::Shell => self.script.to_owned(),
         }
     }
 }
