@@ -24,10 +24,13 @@ pub fn on_host(depth: usize, test: impl FnOnce(&World) + Send) {
         eprintln!("skipped: needs root");
         return;
     }
+    // Taken away where it was made: on the world it could not be.
+    let dir = tempfile::tempdir().expect("folder");
+    let place = dir.path();
     // unshare and pivot_root act on this thread alone; its end takes the namespace away.
     std::thread::scope(|scope| {
         let run = scope.spawn(move || {
-            let world = World::enter(depth);
+            let world = World::enter(place, depth);
             test(&world);
         });
         if let Err(panic) = run.join() {
@@ -37,17 +40,16 @@ pub fn on_host(depth: usize, test: impl FnOnce(&World) + Send) {
 }
 
 impl World {
-    fn enter(depth: usize) -> Self {
+    fn enter(place: &Path, depth: usize) -> Self {
         let none = None::<&str>;
-        let dir = tempfile::tempdir().expect("folder");
         unshare(CloneFlags::CLONE_NEWNS).expect("mount namespace");
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private");
-        mount(Some("world"), dir.path(), Some("tmpfs"), MsFlags::empty(), none).expect("tmpfs");
+        mount(Some("world"), place, Some("tmpfs"), MsFlags::empty(), none).expect("tmpfs");
         let mut lower = Path::new("/").to_owned();
         let mut upper = None;
         for level in 0..depth {
             let part = |name: &str| {
-                let path = dir.path().join(format!("{name}{level}"));
+                let path = place.join(format!("{name}{level}"));
                 fs::create_dir(&path).expect("folder");
                 fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("mode");
                 path
