@@ -301,10 +301,7 @@ impl Launch for Cloned {
 /// The stage of a script that declares one file below `/`.
 fn declared() -> anyhow::Result<StageSpec> {
     let declared = vec!["/etc/login.defs".parse().map_err(anyhow::Error::msg)?];
-    Ok(StageSpec {
-        launcher: env!("CARGO_BIN_EXE_aright-agent").into(),
-        ..StageSpec::new(declared)
-    })
+    Ok(StageSpec { launcher: env!("CARGO_BIN_EXE_aright-agent").into(), ..StageSpec::new(declared) })
 }
 
 struct Staged {

@@ -71,7 +71,7 @@ fn missing_parents(tree: &Tree, changes: &[Change]) -> Result<Vec<PathBuf>, Plac
     let mut missing: Vec<PathBuf> = Vec::new();
     for change in changes.iter().filter(|change| change.after.is_some()) {
         let paths = change.path.ancestors();
-        for (path, parent) in paths.clone().zip(paths.skip(1)) {
+        for (path, parent) in paths.zip(paths.skip(1)) {
             let known =
                 |path: &Path| changes.iter().any(|c| c.path == path) || missing.iter().any(|m| m == path);
             // By what is in it, not by its name in its own parent: it may be a mount point.

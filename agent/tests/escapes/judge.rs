@@ -99,7 +99,8 @@ fn judged(case: &Case, run: impl FnOnce(&mut Order<'_>) -> Seen) -> (bool, Seen)
 /// As a simple agent would do it: start it, collect its output, ask it to end when its time is over.
 fn uncaged(order: &mut Order<'_>) -> Seen {
     fs::write("/srv/script", order.case.body()).expect("script");
-    let program = if order.case.interpreter() == Interpreter::Python3 { "/usr/bin/python3" } else { "/bin/sh" };
+    let program =
+        if order.case.interpreter() == Interpreter::Python3 { "/usr/bin/python3" } else { "/bin/sh" };
     let mut command = Command::new(program);
     if order.case.supervised {
         command = Command::new("unshare");
