@@ -137,8 +137,7 @@ impl GroupPlan {
     fn new(places: &[Place], bounds: Bounds) -> Result<Self, String> {
         let usable: Vec<&Place> = places.iter().filter(|place| place.unusable.is_none()).collect();
         let folders: Vec<FolderPlan> = usable.iter().map(|place| place.plan(bounds)).collect();
-        let why = |place: &Place| Some(format!("{}: {}", place.version.name(), place.unusable.as_ref()?));
-        let mut reasons: Vec<String> = places.iter().filter_map(why).collect();
+        let mut reasons: Vec<&str> = places.iter().filter_map(|place| place.unusable.as_deref()).collect();
         reasons.dedup();
         let version = match Version::of(folders.iter().map(|folder| folder.version)) {
             Version::None if reasons.is_empty() => return Err("no hierarchy is mounted".into()),
@@ -262,7 +261,7 @@ fn place(root: &Path, hierarchy: &Hierarchy<'_>, own: &str) -> Option<Place> {
     let mut folder = inside.map_or_else(|| mount.to_owned(), |path| joined(mount, path));
     let mut delegated = false;
     let mut unusable = match inside {
-        None => Some("the agent's own group lies outside of what is mounted".to_owned()),
+        None => Some(format!("the agent's own group lies outside of {}", hierarchy.at)),
         Some(_) if hierarchy.read_only => Some(format!("{} is read-only", hierarchy.at)),
         Some(_) => None,
     };
@@ -275,7 +274,7 @@ fn place(root: &Path, hierarchy: &Hierarchy<'_>, own: &str) -> Option<Place> {
         }
         delegated = is_delegated(&folder);
         if unusable.is_none() && !delegated && below(root, Path::new("/run/systemd/system")).exists() {
-            unusable = Some("not delegated; the unit wants Delegate=yes".to_owned());
+            unusable = Some(format!("{} is not delegated; next: Delegate=yes in the unit", folder.display()));
         }
         let handed_on = std::fs::read_to_string(below(root, &folder).join("cgroup.subtree_control"));
         controllers = Controller::among(handed_on.unwrap_or_default().split_whitespace());

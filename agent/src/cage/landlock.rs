@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, RestrictionStatus,
-    Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd,
+    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 
 /// Written to in every stage, beside what is declared: fresh ones of the stage's own.
@@ -16,16 +16,23 @@ const FRESH: [&str; 3] = ["/tmp", "/run", "/dev"];
 /// # Errors
 /// Nothing is in force, and why.
 pub fn restrict(writable: &[PathBuf]) -> Result<Option<String>, String> {
-    let status = apply(writable).map_err(|error| {
-        format!("this kernel has none that lets files be moved between folders (Linux 5.19): {error}")
+    let status = apply(writable).map_err(|error| match error {
+        RulesetError::HandleAccesses(_) => {
+            "none in this kernel, none enabled at its start (lsm=), or one that lets no files be moved between folders \
+             (before Linux 5.19)"
+                .to_owned()
+        }
+        other => other.to_string(),
     })?;
-    match status.ruleset {
-        RulesetStatus::FullyEnforced => Ok(None),
-        RulesetStatus::PartiallyEnforced => Ok(Some(format!(
-            "not all of it: signals are fenced in since Linux 6.12, here is {:?}",
-            status.landlock
-        ))),
-        RulesetStatus::NotEnforced => Err(format!("{:?}", status.landlock)),
+    match (status.ruleset, status.landlock) {
+        (RulesetStatus::FullyEnforced, _) => Ok(None),
+        (RulesetStatus::PartiallyEnforced, LandlockStatus::Available { effective_abi, .. }) => {
+            Ok(Some(format!(
+                "version {} here; signals and abstract sockets are fenced in since 6 (Linux 6.12)",
+                effective_abi as i32
+            )))
+        }
+        (_, other) => Err(format!("{other:?}")),
     }
 }
 
