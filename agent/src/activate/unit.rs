@@ -193,12 +193,15 @@ impl Live {
     fn with_last_words(&self, unit: &str, since: Millis, why: String) -> String {
         let said = || -> Result<String, ToolError> {
             let journalctl = self.systemctl.with_file_name("journalctl");
-            let id = self.systemctl(&["show", "--value", "--property=Id", "--", unit])?;
-            let (since, of) =
-                (format!("--since=@{}", since.0 / SECOND), format!("_SYSTEMD_UNIT={}", id.trim()));
+            let show = |what: &str| self.systemctl(&["show", "--value", what, "--", unit]);
+            // Of a process that ended at once journald may no longer find out the unit.
+            let of_unit = format!("_SYSTEMD_UNIT={}", show("--property=Id")?.trim());
+            let of_process = format!("_PID={}", show("--property=ExecMainPID")?.trim());
+            let since = format!("--since=@{}.{:03}", since.0 / SECOND, since.0 % SECOND);
             tool::run(&journalctl, &["--sync"], self.patience)?;
             let how = ["--quiet", "--no-pager", "--output=cat", "--lines=3"];
-            tool::run(&journalctl, &[&how[..], &[&since, &of]].concat(), self.patience)
+            let all = [&how[..], &[&since, &of_unit, "+", &of_process]].concat();
+            tool::run(&journalctl, &all, self.patience)
         };
         let said = said().unwrap_or_default();
         let mut lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
