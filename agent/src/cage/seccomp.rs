@@ -1,7 +1,7 @@
 //! System calls that a script has no business with. The error numbers matter: `clone3` must say ENOSYS and
 //! sockets EAFNOSUPPORT, else Python cannot start threads and useradd and sudo give up.
 //!
-//! One filter per error number; foreign instruction sets are killed, x32 numbers do not exist.
+//! One part of the filter per error number; foreign instruction sets are killed, x32 numbers do not exist.
 
 use std::collections::BTreeMap;
 
@@ -104,28 +104,46 @@ const NAMESPACES: [libc::c_int; 7] = [
 /// Requests of `ioctl` that type into somebody's terminal.
 const TYPING: [u64; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
 
+/// The instruction that ends a filter with a verdict.
+const RETURN: u16 = 0x06;
+
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// Puts the filters in force for this process and all it starts.
+/// Puts the filter in force for this process and all it starts.
 pub fn install(network: Network) -> Result<(), Unavailable> {
-    for program in programs(network)? {
-        seccompiler::apply_filter(&program).at(Layer::Seccomp, "loading a filter")?;
-    }
-    Ok(())
+    let filter = filter(network)?;
+    seccompiler::apply_filter(&filter).at(Layer::Seccomp, "loading the filter")
 }
 
-fn programs(network: Network) -> Result<Vec<BpfProgram>, Unavailable> {
+fn filter(network: Network) -> Result<BpfProgram, Unavailable> {
     let absent = Rules::from([(libc::SYS_clone3, Vec::new())]);
     let sockets = Rules::from([
         (libc::SYS_socket, undeclared_sockets(network).at(Layer::Seccomp, "building a filter")?),
         (libc::SYS_socketpair, other_than_connected_pairs().at(Layer::Seccomp, "building a filter")?),
     ]);
-    Ok(vec![
+    Ok(chain([
         without_x32(program(absent, libc::ENOSYS).at(Layer::Seccomp, "building a filter")?),
         program(sockets, libc::EAFNOSUPPORT).at(Layer::Seccomp, "building a filter")?,
         program(refused().at(Layer::Seccomp, "building a filter")?, libc::EPERM)
             .at(Layer::Seccomp, "building a filter")?,
-    ])
+    ]))
+}
+
+/// One after the other: what the one allows is for the next to judge. The kernel takes as long to load each of several
+/// filters as for one.
+fn chain<const N: usize>(programs: [BpfProgram; N]) -> BpfProgram {
+    const JUMP: u16 = 0x05;
+    let mut chain = BpfProgram::new();
+    for (number, mut program) in (1..).zip(programs) {
+        let after = 0..u32::try_from(program.len()).unwrap_or(u32::MAX);
+        for (step, left) in program.iter_mut().zip(after.rev()) {
+            if number < N && (step.code, step.k) == (RETURN, libc::SECCOMP_RET_ALLOW) {
+                *step = sock_filter { code: JUMP, jt: 0, jf: 0, k: left };
+            }
+        }
+        chain.append(&mut program);
+    }
+    chain
 }
 
 fn program(rules: Rules, errno: libc::c_int) -> Result<BpfProgram, seccompiler::BackendError> {
@@ -216,7 +234,6 @@ fn condition(
 fn without_x32(program: BpfProgram) -> BpfProgram {
     const LOAD_NUMBER: u16 = 0x20;
     const JUMP_IF_GE: u16 = 0x35;
-    const RETURN: u16 = 0x06;
     let gone = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
     let guard = [
         sock_filter { code: LOAD_NUMBER, jt: 0, jf: 0, k: 0 },
@@ -250,7 +267,7 @@ mod tests {
         }
     }
 
-    /// What the kernel would say to a call: the filters as it reads them, the strictest counts.
+    /// What the kernel would say to a call: the filter as it reads it.
     fn verdict<const N: usize>(network: Network, arch: u32, number: u32, args: [u64; N]) -> u32 {
         let arg = |index: u32| args.get(index as usize).copied().unwrap_or(0);
         let field = |offset: u32| match offset {
@@ -260,26 +277,22 @@ mod tests {
             20.. => (arg((offset - 20) / 8) >> 32) as u32,
             _ => 0,
         };
-        let run = |program: &BpfProgram| {
-            let (mut at, mut value) = (0, 0);
-            loop {
-                let step = &program[at];
-                let branch = |holds: bool| usize::from(if holds { step.jt } else { step.jf });
-                at += 1 + match step.code {
-                    0x20 => (value = field(step.k), 0).1,
-                    0x54 => (value &= step.k, 0).1,
-                    0x05 => step.k as usize,
-                    0x15 => branch(value == step.k),
-                    0x25 => branch(value > step.k),
-                    0x35 => branch(value >= step.k),
-                    0x06 => return step.k,
-                    other => panic!("instruction {other:#x}"),
-                };
-            }
-        };
-        let programs = programs(network).expect("builds");
-        // As signed numbers, the smaller action is the stricter one.
-        programs.iter().map(run).min_by_key(|action| action.cast_signed()).expect("a filter")
+        let filter = filter(network).expect("builds");
+        let (mut at, mut value) = (0, 0);
+        loop {
+            let step = &filter[at];
+            let branch = |holds: bool| usize::from(if holds { step.jt } else { step.jf });
+            at += 1 + match step.code {
+                0x20 => (value = field(step.k), 0).1,
+                0x54 => (value &= step.k, 0).1,
+                0x05 => step.k as usize,
+                0x15 => branch(value == step.k),
+                0x25 => branch(value > step.k),
+                0x35 => branch(value >= step.k),
+                0x06 => return step.k,
+                other => panic!("instruction {other:#x}"),
+            };
+        }
     }
 
     const HERE: u32 = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };

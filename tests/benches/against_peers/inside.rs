@@ -38,6 +38,7 @@ pub fn fix() -> anyhow::Result<()> {
     let sight = TaskSight { library, never_read: Vec::new(), state: vec![state.clone()] };
     let settings = Settings {
         denied: Vec::new(),
+        respect_managed: Default::default(),
         never_read: Vec::new(),
         state: vec![state],
         launcher: LAUNCHER.into(),
