@@ -13,8 +13,19 @@ pub const CHANGED: &str = "/srv/etc/changed";
 const OLD: &str = "old";
 pub const NEW: &str = "new";
 
-/// As the script declares them. What is only given another mode lies where no name changes: nothing else syncs it.
-pub const TOUCHES: [&str; 9] = [
+/// What an undo does last. It shows whether just that is synced: file systems write in order, and with the last all that
+/// came before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// Gives a mode back, in a folder in which no name changes.
+    Mode,
+    /// Takes a file away.
+    Name,
+}
+
+/// As the script declares them.
+pub const TOUCHES: [&str; 10] = [
+    "/srv/afore/created",
     "/srv/alone/folder/",
     "/srv/alone/moded",
     CHANGED,
@@ -27,7 +38,14 @@ pub const TOUCHES: [&str; 9] = [
 ];
 
 /// What turns the old files into the new ones.
-pub const SCRIPT: &str = r"
+pub fn script(last: Last) -> String {
+    match last {
+        Last::Mode => SCRIPT.to_owned(),
+        Last::Name => format!("{SCRIPT}cp etc/changed afore/created\n"),
+    }
+}
+
+const SCRIPT: &str = r"
 cd /srv
 sed -i s/old/new/g etc/changed other/changed
 cp etc/changed created
@@ -63,6 +81,7 @@ pub fn old() -> Files {
     let folder = || Thing::Folder { mode: 0o755 };
     let file = |stamped, word| Thing::File { owner: 0, mode: 0o644, stamped, text: text(word) };
     let things = [
+        ("afore", folder()),
         ("alone", folder()),
         ("alone/folder", folder()),
         ("alone/moded", file(true, OLD)),
@@ -77,12 +96,15 @@ pub fn old() -> Files {
     things.map(|(path, thing)| (path.to_owned(), thing)).into()
 }
 
-pub fn new() -> Files {
+pub fn new(last: Last) -> Files {
     let mut files = old();
     let mut set = |path: &str, thing| drop(files.insert(path.to_owned(), thing));
     let file = || Thing::File { owner: 0, mode: 0o644, stamped: false, text: text(NEW) };
     for path in ["etc/changed", "created", "etc/made/deep/one", "etc/made/two", "other/changed"] {
         set(path, file());
+    }
+    if last == Last::Name {
+        set("afore/created", file());
     }
     for path in ["etc/made", "etc/made/deep"] {
         set(path, Thing::Folder { mode: 0o755 });
@@ -156,8 +178,8 @@ fn thing(path: &Path) -> io::Result<Thing> {
 
 /// The first thing that is neither the old one nor the new one. What lies aside of a commit or an undo does not count;
 /// owner and mode are set one after the other.
-pub fn is_torn(found: &Files) -> Option<String> {
-    let (old, new) = (old(), new());
+pub fn is_torn(found: &Files, last: Last) -> Option<String> {
+    let (old, new) = (old(), new(last));
     let mut all: Vec<&String> = old.keys().chain(new.keys()).chain(found.keys()).collect();
     all.retain(|path| !path.rsplit('/').next().unwrap_or_default().starts_with(".aright-"));
     let torn = all.into_iter().find(|path| {

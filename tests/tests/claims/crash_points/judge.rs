@@ -74,8 +74,8 @@ fn decided(steps: &[Step]) -> Option<Step> {
 }
 
 /// The files are whole, and together what the journal says, before anybody repairs them.
-pub fn judge_found(found: &Found) -> anyhow::Result<()> {
-    if let Some(torn) = files::is_torn(&found.files) {
+pub fn judge_found(world: &World, found: &Found) -> anyhow::Result<()> {
+    if let Some(torn) = files::is_torn(&found.files, world.last) {
         bail!("torn: {torn}");
     }
     let promise = decided(&found.steps).map_or(Promise::Old, |step| law(step).0);
@@ -83,7 +83,7 @@ pub fn judge_found(found: &Found) -> anyhow::Result<()> {
     match promise {
         Promise::Old => is(&found.files, &files::old()),
         Promise::Either => Ok(()),
-        Promise::New => is(&found.files, &files::new()),
+        Promise::New => is(&found.files, &files::new(world.last)),
     }
     .with_context(|| format!("the journal promises {promise:?} files"))
 }
@@ -95,7 +95,7 @@ pub fn judge_recovery(world: &World, task: &TaskId, found: &Found) -> anyhow::Re
     let fate = fate(found);
     let reports = said(world, Act::Recover, task)?;
     let kept = is_honest(&reports, task, found, fate)?;
-    let due = if kept { files::new() } else { files::old() };
+    let due = if kept { files::new(world.last) } else { files::old() };
     is(&world.files()?, &due).with_context(|| told(&reports))?;
     let resumed = decided(&found.steps) == Some(Step::Accepted);
     ensure!(world.starts(task) == began + usize::from(resumed), "started by a recovery that must not");

@@ -8,7 +8,7 @@ use aright_agent::task::journal::Step;
 use aright_shared::id::TaskId;
 use aright_tests::{Disk, Log, LoggedDisk, Place as _, needs, skip, until};
 
-use super::files::{self, HOST};
+use super::files::{self, HOST, Last};
 use super::judge::{judge_found, judge_recovery};
 use super::part::Act;
 use super::world::{Found, World};
@@ -27,15 +27,14 @@ const STATE_SIZE: u64 = 40;
 #[test]
 fn the_power_is_cut_at_any_moment() -> anyhow::Result<()> {
     needs!(skip::POWER);
-    let world = World::new()?;
     let seed = seed()?;
     let mut dice = Dice(seed);
     let (mut cuts, mut flushes, mut open, mut kept) = (0, 0, 0, 0);
     for kind in [Kind::Ext4, Kind::Xfs] {
-        make(&world, kind)?;
-        let blank = Disk::read(&world.lab.path(IMAGE))?;
-        for acts in lives() {
-            blank.save(&world.lab.path(IMAGE))?;
+        for (last, acts) in lives() {
+            let world = World::new(last)?;
+            make(&world, kind)?;
+            let blank = Disk::read(&world.lab.path(IMAGE))?;
             let life = live(&world, kind, &acts)?;
             let moments = life.log.flushes(life.entries.clone());
             for case in 0..CASES {
@@ -63,13 +62,13 @@ fn the_power_is_cut_at_any_moment() -> anyhow::Result<()> {
 type Acts = Vec<(Act, Option<&'static str>)>;
 
 /// A task and an order to undo it; the same, killed on the way and brought to its end by the next start.
-fn lives() -> [Acts; 4] {
+fn lives() -> [(Last, Acts); 4] {
     [
-        vec![(Act::Run, None), (Act::Undo, None)],
-        vec![(Act::Run, Some("commit:entry#6")), (Act::Recover, None)],
-        vec![(Act::Run, None), (Act::Undo, Some("undo:entry#6")), (Act::Recover, None)],
+        (Last::Name, vec![(Act::Run, None), (Act::Undo, None)]),
+        (Last::Name, vec![(Act::Run, Some("commit:entry#6")), (Act::Recover, None)]),
+        (Last::Name, vec![(Act::Run, None), (Act::Undo, Some("undo:entry#6")), (Act::Recover, None)]),
         // When a mode was given back and was not synced yet.
-        vec![(Act::Run, None), (Act::Undo, Some("dress:moded#6")), (Act::Recover, None)],
+        (Last::Mode, vec![(Act::Run, None), (Act::Undo, Some("dress:moded#6")), (Act::Recover, None)]),
     ]
 }
 
@@ -150,7 +149,7 @@ fn judge(world: &World, kind: Kind, life: &Life, flush: usize) -> anyhow::Result
     mount(world, kind, CUT)?;
     world.reset_parameter()?;
     let found = world.found(&life.task)?;
-    let judged = judge_found(&found).and_then(|()| {
+    let judged = judge_found(world, &found).and_then(|()| {
         for Witnessed { logged, steps, undo } in &life.witnessed {
             let may_be_lost = flush + 1 < life.log.at(*logged);
             let is_there = found.steps.starts_with(steps) && found.undo.starts_with(undo);
@@ -166,10 +165,13 @@ fn judge(world: &World, kind: Kind, life: &Life, flush: usize) -> anyhow::Result
 fn make(world: &World, kind: Kind) -> anyhow::Result<()> {
     let mkfs = kind.mkfs();
     let one = |name: &str, size: u64| {
-        format!("rm -f {IMAGE}.{name}; truncate -s {size}M {IMAGE}.{name}; {mkfs} {IMAGE}.{name}\n")
+        format!(
+            "truncate -s {size}M {IMAGE}.{name}; {mkfs} {IMAGE}.{name}
+            cat {IMAGE}.{name} >>{IMAGE}; rm {IMAGE}.{name}\n"
+        )
     };
     let all = one("host", HOST_SIZE) + &one("state", STATE_SIZE);
-    world.lab.stdout(&["sh", "-euc", &format!("{all}cat {IMAGE}.host {IMAGE}.state >{IMAGE}")])?;
+    world.lab.stdout(&["sh", "-euc", &all])?;
     mount(world, kind, IMAGE)?;
     files::plant(&files::old(), &world.lab.path(HOST))?;
     unmount(world)

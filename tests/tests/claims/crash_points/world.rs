@@ -13,7 +13,7 @@ use aright_shared::task::TaskReport;
 use aright_tests::{Canary, Lab, Place as _, binary};
 use nix::libc::SIGKILL;
 
-use super::files::{self, Files, HOST};
+use super::files::{self, Files, HOST, Last};
 use super::part::{Act, PART, Part};
 
 const PARAMETER: &str = "/proc/sys/net/ipv4/conf/all/send_redirects";
@@ -24,6 +24,7 @@ pub struct World {
     /// Where the agent keeps its state.
     pub state: PathBuf,
     launcher: PathBuf,
+    pub last: Last,
 }
 
 /// How one part of an agent's life ended.
@@ -46,18 +47,19 @@ pub struct Found {
 }
 
 impl World {
-    pub fn new() -> anyhow::Result<Self> {
+    pub fn new(last: Last) -> anyhow::Result<Self> {
         let lab = Lab::new()?;
         let state = lab.folder().join("state");
         fs::create_dir(&state)?;
-        Ok(Self { canary: Canary::new(&lab)?, state, launcher: binary("aright-agent")?, lab })
+        Ok(Self { canary: Canary::new(&lab)?, state, launcher: binary("aright-agent")?, last, lab })
     }
 
     /// Sings, then changes the files; its activation changes a kernel parameter. It could lock people out, so that
     /// it is kept only once confirmed.
     fn script(&self, task: &TaskId, pause: bool) -> anyhow::Result<Script> {
         let pause = if pause { "sleep 0.5" } else { "" };
-        let body = format!("set -eu\n{}\n{pause}\n{}", self.canary.song(task.as_str()), files::SCRIPT);
+        let body =
+            format!("set -eu\n{}\n{pause}\n{}", self.canary.song(task.as_str()), files::script(self.last));
         Ok(serde_json::from_value(serde_json::json!({
             "aright": 1, "kind": "script", "key": "word", "origin": "library", "title": "Test", "risk": "safe",
             "lockout": true, "interpreter": "bash", "network": "host", "timeout_s": 20, "touches": files::TOUCHES,
