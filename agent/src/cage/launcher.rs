@@ -73,23 +73,22 @@ impl Launched {
         agent: Channel,
         built: Built,
         mut group: Joining,
-        in_force: InForce,
+        mut in_force: InForce,
     ) -> io::Result<Self> {
         let (talk, theirs) = Channel::pair()?;
         let (stdout, stdout_end) = pipe2(OFlag::O_CLOEXEC)?;
         let (stderr, stderr_end) = pipe2(OFlag::O_CLOEXEC)?;
-        match sys::fork()? {
+        match group.fork()? {
             ForkResult::Child => {
                 // Only its own ends stay open: that it notices the launcher's death depends on it.
                 let cage = Cage { plan: &plan.cage, writable: built.writable_folders() };
-                drop((agent, built, group, talk, stdout, stderr));
+                drop((agent, built, talk, stdout, stderr));
+                group.enter(&mut in_force);
                 let streams = Streams { stdout: stdout_end, stderr: stderr_end };
                 init::main(&cage, &theirs, streams, in_force)
             }
             ForkResult::Parent { child } => {
                 drop((theirs, stdout_end, stderr_end));
-                // It starts nothing before it is told to.
-                group.put(child);
                 let launched = Self { agent, built, group, init: child, talk };
                 launched.tell(&stdout, &stderr)?;
                 Ok(launched)

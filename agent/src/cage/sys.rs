@@ -1,15 +1,46 @@
 //! The calls that nix wraps unsafely or not at all. The only unsafe code of the cage.
 #![expect(unsafe_code, reason = "raw system calls, one block each")]
 
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
 use nix::NixPath as _;
 use nix::errno::Errno;
 use nix::libc;
-use nix::unistd::ForkResult;
+use nix::unistd::{ForkResult, Pid};
 
 /// Forks the launcher, which has one thread only.
 pub fn fork() -> nix::Result<ForkResult> {
     // SAFETY: with a single thread no lock can be held by anybody else at the moment of the fork.
     unsafe { nix::unistd::fork() }
+}
+
+/// linux/sched.h; the C library's constant does not fit its type.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// As [`fork`], born in a group of version 2 (clone3(2), Linux 5.7).
+pub fn fork_into(group: BorrowedFd<'_>) -> nix::Result<ForkResult> {
+    let number = u64::try_from(group.as_raw_fd()).map_err(|_| Errno::EBADF)?;
+    let arguments = libc::clone_args {
+        flags: CLONE_INTO_CGROUP,
+        pidfd: 0,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: libc::SIGCHLD as u64,
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: number,
+    };
+    // SAFETY: no memory is shared and the stack is copied, as by fork; with a single thread no lock can be held. The
+    // C library's record of thread and process numbers is the parent's in the child, which asks for neither.
+    let child =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
+    match i32::try_from(Errno::result(child)?).map_err(|_| Errno::ERANGE)? {
+        0 => Ok(ForkResult::Child),
+        child => Ok(ForkResult::Parent { child: Pid::from_raw(child) }),
+    }
 }
 
 /// So that no later exec gives the capability back.

@@ -140,3 +140,26 @@ fn fixed(before: &str, after: &str) -> Vec<String> {
     failed.retain(|control| passing.contains(control) && !still.contains(control));
     failed
 }
+
+/// On this machine, since a user's namespace wants a whole `/proc`.
+#[test]
+fn without_root_the_demo_previews() -> anyhow::Result<()> {
+    needs!(skip::HOSTS);
+    let lab = Lab::new()?;
+    // The lab's own /run, so that whoever it is may start them.
+    for program in ["aright-demo", "aright-controller", "aright-agent", "aright"] {
+        lab.install(&binary(program)?, &format!("/run/aright/{program}"))?;
+    }
+    let folders = [Path::new("/etc"), Path::new("/boot")];
+    let before = Listing::of(&folders)?;
+    let output = lab.output(&["runuser", "-u", "nobody", "--", "/run/aright/aright-demo"])?;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(told.contains("+UMASK"), "{told}");
+    ensure!(told.contains("login-defs-umask-fix") && told.contains("the same command as root"), "{told}");
+    let changed = before.diff(&Listing::of(&folders)?);
+    ensure!(changed.is_empty(), "this machine changed: {changed:?}");
+    let last = told.lines().find(|line| line.contains("would make their controls pass")).context("no sum")?;
+    println!("figure: without root: {}", last.trim());
+    Ok(())
+}

@@ -2,15 +2,16 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::Pid;
+use nix::unistd::ForkResult;
 use serde::{Deserialize, Serialize};
 
 use super::{AGENT_LEAF, Bounds, Controller, FolderPlan, GroupPlan, Place, Version, places};
-use crate::cage::{InForce, Layer};
+use crate::cage::{InForce, Layer, sys};
 
 /// How the folders of tasks are named, so that those a crash left behind are known.
 const PREFIX: &str = "aright-task-";
@@ -233,39 +234,64 @@ impl Place {
 #[derive(Debug, Default)]
 pub struct Joining {
     membership: Option<Membership>,
-    procs: Vec<File>,
-    kill: Vec<File>,
+    folders: Vec<Joined>,
     failed: Option<String>,
+}
+
+#[derive(Debug)]
+struct Joined {
+    folder: File,
+    /// What a process writes itself into.
+    members: File,
+    /// On version 2 only.
+    kill: Option<File>,
+    /// PID 1 was born in it.
+    born: bool,
 }
 
 impl Joining {
     pub fn open(membership: Option<Membership>) -> Self {
         let mut joining = Self { membership, ..Self::default() };
-        for folder in joining.membership.iter().flat_map(|membership| &membership.folders) {
-            let open = |file| OpenOptions::new().write(true).open(folder.join(file));
-            match open("cgroup.procs") {
-                Ok(procs) => joining.procs.push(procs),
-                Err(error) => joining.failed = Some(format!("{}: {error}", folder.display())),
+        for path in joining.membership.iter().flat_map(|membership| &membership.folders) {
+            match Joined::open(path) {
+                Ok(joined) => joining.folders.push(joined),
+                Err(error) => joining.failed = Some(format!("{}: {error}", path.display())),
             }
-            joining.kill.extend(open("cgroup.kill"));
         }
         joining
     }
 
-    /// Puts a process in, before it starts any other.
-    pub fn put(&mut self, process: Pid) {
-        for mut procs in &self.procs {
-            if let Err(error) = procs.write_all(process.to_string().as_bytes()) {
-                self.failed = Some(format!("joining: {error}"));
+    /// Forks PID 1, into the group where the kernel can: to move a process of version 2 waits until every processor
+    /// has noticed, some 10 ms.
+    pub fn fork(&mut self) -> nix::Result<ForkResult> {
+        if let Some(joined) = self.folders.iter_mut().find(|joined| joined.kill.is_some())
+            && let Ok(forked) = sys::fork_into(joined.folder.as_fd())
+        {
+            joined.born = true;
+            return Ok(forked);
+        }
+        sys::fork()
+    }
+
+    /// By PID 1 itself, before it starts any other: whoever moves only itself waits for nobody on version 1.
+    pub fn enter(self, in_force: &mut InForce) {
+        let mut failed = self.failed;
+        for mut joined in self.folders.into_iter().filter(|joined| !joined.born) {
+            if let Err(error) = joined.members.write_all(b"0") {
+                failed = Some(format!("joining: {error}"));
             }
+        }
+        if let (Some(membership), Some(why)) = (self.membership, failed) {
+            in_force.missing.push((Layer::Cgroup(membership.version), why));
         }
     }
 
+    /// Once PID 1 has told what it could not have.
     pub fn report(&self, in_force: &mut InForce) {
         let Some(membership) = &self.membership else { return };
         let layer = Layer::Cgroup(membership.version);
-        if let Some(why) = &self.failed {
-            return in_force.missing.push((layer, why.clone()));
+        if in_force.missing.iter().any(|(missing, _)| *missing == layer) {
+            return;
         }
         in_force.layers.push(layer);
         if membership.pids && in_force.missing.iter().any(|(layer, _)| *layer == Layer::ProcessLimit) {
@@ -276,8 +302,18 @@ impl Joining {
 
     /// Ends every process of the group at once, where the kernel can. The PID namespace does it everywhere.
     pub fn kill(&self) {
-        for mut kill in &self.kill {
+        for mut kill in self.folders.iter().filter_map(|joined| joined.kill.as_ref()) {
             let _ = kill.write_all(b"1");
         }
+    }
+}
+
+impl Joined {
+    fn open(folder: &Path) -> io::Result<Self> {
+        let write = |file| OpenOptions::new().write(true).open(folder.join(file));
+        let kill = write("cgroup.kill").ok();
+        // `tasks` is of version 1 alone.
+        let members = write("tasks").or_else(|_| write("cgroup.procs"))?;
+        Ok(Self { folder: File::open(folder)?, members, kill, born: false })
     }
 }
