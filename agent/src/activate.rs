@@ -143,6 +143,8 @@ pub fn all<E: std::error::Error + 'static>(
             Ok(Plan::Do { unit, inverse }) => {
                 note(&Planned { what: what.clone(), inverse })?;
                 deed.perform(live, unit.as_deref(), persisted).map(|unit| {
+                    // The latest order counts: each began a life of its own.
+                    awake.retain(|other: &Awake| unit.as_ref().is_none_or(|unit| !unit.is_same(other)));
                     awake.extend(unit);
                     "done"
                 })

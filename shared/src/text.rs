@@ -10,7 +10,9 @@ pub fn facts(facts: &[(&str, String)]) -> String {
     let width = shown.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (label, value) in shown {
-        let _ = writeln!(text, "{label:width$}  {}", plain(value));
+        // A value of several lines stays under its own label.
+        let value = plain(value).replace('\n', &format!("\n{:width$}  ", ""));
+        let _ = writeln!(text, "{label:width$}  {value}");
     }
     text
 }
@@ -25,6 +27,11 @@ pub fn plain(text: &str) -> String {
             c => c,
         })
         .collect()
+}
+
+/// As [`plain`], on one line: no name of a file makes a line of its own.
+fn line(text: &str) -> String {
+    plain(text).replace('\n', "\u{fffd}")
 }
 
 /// Marks that reorder text on screen (UAX #9).
@@ -57,7 +64,7 @@ pub fn report(report: &TaskReport) -> String {
         );
     }
     for over in &report.overreach {
-        let _ = writeln!(text, "\nnot declared: {} ({})", plain(&over.path), plain(&over.what));
+        let _ = writeln!(text, "\nnot declared: {} ({})", line(&over.path), line(&over.what));
     }
     for spot in &report.regressed {
         let _ = writeln!(text, "\nregressed: {} {}", spot.control, plain(&spot.instance));
@@ -66,7 +73,7 @@ pub fn report(report: &TaskReport) -> String {
         text.push_str(&file(diff));
     }
     for done in &report.activation {
-        let _ = writeln!(text, "\n{}: {}", plain(&done.what), plain(&done.result));
+        let _ = writeln!(text, "\n{}: {}", line(&done.what), line(&done.result));
     }
     if let Some(script) = &report.script {
         let exit = match script.exit {
@@ -94,9 +101,9 @@ fn judged(judged: Option<&Judged>) -> String {
 
 /// One file of a change set.
 pub fn file(diff: &FileDiff) -> String {
-    let mut text = format!("\n{} {}\n", diff.change, plain(&diff.path));
+    let mut text = format!("\n{} {}\n", diff.change, line(&diff.path));
     for fact in &diff.facts {
-        let _ = writeln!(text, "  {}", plain(fact));
+        let _ = writeln!(text, "  {}", line(fact));
     }
     if let Some(lines) = &diff.text {
         for line in plain(lines).lines() {
@@ -126,6 +133,8 @@ mod tests {
 
     #[test]
     fn no_escape_sequence_reaches_the_terminal() {
+        assert_eq!(facts(&[("what", "a\nwould be ran".into())]), "what  a\n      would be ran\n");
+        assert_eq!(line("a\nb"), "a\u{fffd}b");
         assert_eq!(plain("a\u{1b}[31mb\u{202e}c\r\nd"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}\nd");
     }
 }

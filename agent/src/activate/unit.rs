@@ -225,5 +225,11 @@ pub struct Awake {
     since: Millis,
 }
 
+impl Awake {
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.unit == other.unit
+    }
+}
+
 /// Where systemd says that it runs as the service manager (sd_booted(3)).
 pub const MANAGER: &str = "/run/systemd/system";

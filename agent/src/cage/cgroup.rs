@@ -167,7 +167,12 @@ fn writes(version: Version, controller: Controller, bounds: Bounds) -> Vec<Write
     let may = |file, value: u64| Write { file, value: value.to_string(), optional: true };
     match (controller, version) {
         (Controller::Memory, Version::V1) => {
-            vec![must("memory.limit_in_bytes", memory), may("memory.memsw.limit_in_bytes", memory)]
+            // What sockets hold is counted apart there.
+            vec![
+                must("memory.limit_in_bytes", memory),
+                may("memory.memsw.limit_in_bytes", memory),
+                may("memory.kmem.tcp.limit_in_bytes", memory),
+            ]
         }
         (Controller::Memory, _) => {
             vec![must("memory.max", memory), may("memory.swap.max", 0), may("memory.oom.group", 1)]

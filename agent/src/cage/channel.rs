@@ -105,6 +105,15 @@ pub enum Word {
 #[derive(Debug)]
 pub struct Channel(UnixStream);
 
+/// A frame's length and body.
+fn frame(message: &impl Serialize) -> io::Result<([u8; 4], Vec<u8>)> {
+    let body = serde_json::to_vec(message)?;
+    let length = u32::try_from(body.len()).ok().filter(|n| *n as usize <= MAX_FRAME);
+    let length =
+        length.ok_or_else(|| io::Error::other(format!("a frame of {} bytes is too long", body.len())))?;
+    Ok((length.to_le_bytes(), body))
+}
+
 impl Channel {
     pub fn pair() -> io::Result<(Self, Self)> {
         let (a, b) = UnixStream::pair()?;
@@ -119,22 +128,22 @@ impl Channel {
         self.0.into()
     }
 
+    /// By write(2): PID 1 may no longer pass descriptors on.
     pub fn send(&self, message: &impl Serialize) -> io::Result<()> {
-        self.send_with(message, &[])
+        let (length, body) = frame(message)?;
+        (&self.0).write_all(&length)?;
+        (&self.0).write_all(&body)
     }
 
     pub fn send_with(&self, message: &impl Serialize, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let body = serde_json::to_vec(message)?;
-        let length = u32::try_from(body.len()).ok().filter(|n| *n as usize <= MAX_FRAME);
-        let length =
-            length.ok_or_else(|| io::Error::other(format!("a frame of {} bytes is too long", body.len())))?;
+        let (length, body) = frame(message)?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(fds)) {
             return Err(io::Error::other(format!("{} descriptors are too many for one frame", fds.len())));
         }
         // The length is shorter than any buffer: sent whole, with the descriptors.
-        sendmsg(&self.0, &[IoSlice::new(&length.to_le_bytes())], &mut ancillary, SendFlags::NOSIGNAL)?;
+        sendmsg(&self.0, &[IoSlice::new(&length)], &mut ancillary, SendFlags::NOSIGNAL)?;
         (&self.0).write_all(&body)
     }
 

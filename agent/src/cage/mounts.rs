@@ -151,6 +151,7 @@ impl Scratch {
                 // Nobody but root makes devices; the host's own serve as well.
                 fs::File::create_new(&path).at(Layer::Stage, name)?;
                 bind(&Path::new("/dev").join(name), &path, ON_ITSELF)?;
+                sys::make_device_read_only(&path).at(Layer::Stage, name)?;
                 continue;
             }
             let mode = Mode::from_bits_truncate(0o666);

@@ -124,7 +124,7 @@ fn filter(network: Network) -> Result<BpfProgram, Unavailable> {
     Ok(chain([
         without_x32(program(absent, libc::ENOSYS).at(Layer::Seccomp, "building a filter")?),
         program(sockets, libc::EAFNOSUPPORT).at(Layer::Seccomp, "building a filter")?,
-        program(refused().at(Layer::Seccomp, "building a filter")?, libc::EPERM)
+        program(refused(network).at(Layer::Seccomp, "building a filter")?, libc::EPERM)
             .at(Layer::Seccomp, "building a filter")?,
     ]))
 }
@@ -152,8 +152,12 @@ fn program(rules: Rules, errno: libc::c_int) -> Result<BpfProgram, seccompiler::
     SeccompFilter::new(rules, SeccompAction::Allow, errno, arch)?.try_into()
 }
 
-fn refused() -> Result<Rules, seccompiler::BackendError> {
+fn refused(network: Network) -> Result<Rules, seccompiler::BackendError> {
     let mut rules: Rules = REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())).collect();
+    if network == Network::None {
+        // Descriptors under way hold their files open when nobody is left, and are counted for the whole machine.
+        rules.extend([(libc::SYS_sendmsg, Vec::new()), (libc::SYS_sendmmsg, Vec::new())]);
+    }
     let flag = |flag: &libc::c_int| {
         let bit = u64::from(flag.unsigned_abs());
         argument(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(bit), bit)

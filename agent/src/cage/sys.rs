@@ -50,14 +50,19 @@ pub fn drop_from_bounding_set(number: u8) -> nix::Result<()> {
     Errno::result(done).map(drop)
 }
 
-/// Everything mounted at and below `path` becomes read-only, without setuid programs (mount_setattr(2), Linux 5.12).
+/// Everything mounted at and below `path` becomes read-only, without setuid programs and devices (mount_setattr(2),
+/// Linux 5.12).
 pub fn make_tree_read_only(path: &std::path::Path) -> nix::Result<()> {
-    let attributes = libc::mount_attr {
-        attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID,
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: 0,
-    };
+    restrict(path, libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV)
+}
+
+/// A device that can be used, and whose times and owner cannot be changed.
+pub fn make_device_read_only(path: &std::path::Path) -> nix::Result<()> {
+    restrict(path, libc::MOUNT_ATTR_RDONLY)
+}
+
+fn restrict(path: &std::path::Path, attr_set: u64) -> nix::Result<()> {
+    let attributes = libc::mount_attr { attr_set, attr_clr: 0, propagation: 0, userns_fd: 0 };
     let done = path.with_nix_path(|path| {
         // SAFETY: the path ends with a zero byte; the attributes are read only, of the size that is told.
         unsafe {

@@ -142,7 +142,9 @@ impl<'a> Run<'a> {
     pub fn script(&mut self, standing: Box<dyn Standing>) -> Result<Box<dyn Ran>, Stop> {
         let ran = match standing.run(self.cancel) {
             Ok(ran) => ran,
-            Err(why) => return untouched(Outcome::ScriptFailed, format!("the script did not run: {why}")),
+            Err(why) => {
+                return untouched(Outcome::ScriptFailed, format!("its run did not come to an end: {why}"));
+            }
         };
         let script = masked(ran.script());
         let exit = script.exit;
@@ -370,10 +372,25 @@ impl<'a> Run<'a> {
             return refuse(Refusal::Unsupported, "an order to undo names no task");
         };
         match undo::ready(self.spool, of) {
-            Ok(journal) => Ok(journal),
+            Ok(journal) => self.may_be_undone(journal),
             Err(UndoError::Journal(error)) => Err(error.into()),
             Err(error @ UndoError::Blocked { .. }) => refuse(Refusal::Guard, error.to_string()),
             Err(error) => refuse(Refusal::Unsupported, error.to_string()),
+        }
+    }
+
+    /// What the owner denies stays, whichever way it would change.
+    fn may_be_undone(&self, journal: Journal) -> Result<Journal, Stop> {
+        let entries = journal.originals()?.map(|originals| originals.manifest.entries).unwrap_or_default();
+        match entries.iter().map(|entry| &entry.change.path).find(|path| self.host.denies(path)) {
+            Some(path) => {
+                let path = commit::place::shown(path);
+                refuse(
+                    Refusal::Denied,
+                    format!("agent.toml denies changes of {path}; on the host: aright-agent undo"),
+                )
+            }
+            None => Ok(journal),
         }
     }
 

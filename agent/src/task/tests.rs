@@ -41,6 +41,8 @@ struct World {
     /// Who else writes the file `a`, and whether that is respected.
     manager: Option<Manager>,
     respects_managed: bool,
+    /// What else the owner denies.
+    denied: Option<PathBuf>,
 }
 
 /// What a control says of a tree: its file's word.
@@ -99,6 +101,7 @@ impl World {
             reachable,
             manager: None,
             respects_managed: false,
+            denied: None,
         }
     }
 
@@ -170,7 +173,7 @@ impl Host for World {
         if self.read("guard") == "no" { Err("nobody but root could log in".into()) } else { Ok(()) }
     }
     fn denies(&self, path: &Path) -> bool {
-        path.starts_with("/etc/denied")
+        path.starts_with("/etc/denied") || self.denied.as_deref() == Some(path)
     }
     fn size_of(&self, touches: &[aright_shared::content::script::Touch]) -> u64 {
         if touches.is_empty() { u64::MAX / 2 } else { 0 }
@@ -415,6 +418,20 @@ fn what_passes_on_stage_and_host_is_kept() {
         "kept",
     ];
     assert_eq!(steps, expected);
+}
+
+#[test]
+fn what_the_owner_denies_by_now_is_not_undone_from_afar() {
+    let mut world = World::new();
+    let kept = world.run(&script(FIX));
+    assert_eq!(ended(&kept), (Outcome::Fixed, HostChange::Kept));
+    world.denied = Some("/etc/a".into());
+    let report = world.order(&script(FIX), &undo_of(&kept.task), &Cancel::default());
+    assert_eq!(
+        (ended(&report), report.refusal),
+        ((Outcome::Refused, HostChange::None), Some(Refusal::Denied))
+    );
+    assert_eq!(world.read("a"), "good");
 }
 
 #[test]

@@ -223,7 +223,8 @@ impl Place {
     pub(super) fn sweep(&self) {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
-            if ours && owned(&entry.path()).is_ok() {
+            // Held until it is gone: else its maker could take it in between.
+            if ours && let Ok(_held) = owned(&entry.path()) {
                 let _ = remove(&entry.path());
             }
         }

@@ -129,6 +129,7 @@ fn v1_folders() -> serde_json::Value {
             "writes": [
                 {"file": "memory.limit_in_bytes", "value": "104857600", "optional": false},
                 {"file": "memory.memsw.limit_in_bytes", "value": "104857600", "optional": true},
+                {"file": "memory.kmem.tcp.limit_in_bytes", "value": "104857600", "optional": true},
             ],
         },
         {
