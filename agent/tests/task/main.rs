@@ -203,18 +203,20 @@ fn a_program_by_its_path_reads_the_script_and_must_be_there() {
 #[test]
 fn what_lies_right_below_a_mount_point_is_changed_and_undone() {
     on_host(1, |_| {
-        mount(Some("srv"), "/srv", Some("tmpfs"), MsFlags::empty(), Some("mode=0755")).expect("mounts");
-        std::fs::create_dir("/srv/folder").expect("folder");
-        std::fs::write("/srv/old", "old").expect("writes");
-        let touches = ["/srv/folder/", "/srv/old", "/srv/new", TOUCHES[0]];
-        let body = "chmod 0700 /srv/folder; echo new >/srv/old; echo new >/srv/new; sed -i 's/^UMASK.*/UMASK 077/' /etc/login.defs";
+        std::fs::create_dir("/aright-mounted").expect("folder");
+        mount(Some("mounted"), "/aright-mounted", Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))
+            .expect("mounts");
+        std::fs::create_dir("/aright-mounted/folder").expect("folder");
+        std::fs::write("/aright-mounted/old", "old").expect("writes");
+        let touches = ["/aright-mounted/folder/", "/aright-mounted/old", "/aright-mounted/new", TOUCHES[0]];
+        let body = "chmod 0700 /aright-mounted/folder; echo new >/aright-mounted/old; echo new >/aright-mounted/new; sed -i 's/^UMASK.*/UMASK 077/' /etc/login.defs";
         let report = run(&script(&touches, body), &order(TaskKind::Run, None));
         assert_eq!((report.outcome, report.change), (Outcome::Fixed, HostChange::Kept), "{report:#?}");
-        assert_eq!(std::fs::read("/srv/old").expect("reads"), b"new\n");
+        assert_eq!(std::fs::read("/aright-mounted/old").expect("reads"), b"new\n");
 
         let report = run(&script(&[], ""), &order(TaskKind::Undo, Some(report.task)));
         assert_eq!((report.outcome, report.change), (Outcome::Ran, HostChange::Undone), "{report:#?}");
-        assert_eq!(std::fs::read("/srv/old").expect("reads"), b"old");
-        assert!(!Path::new("/srv/new").exists());
+        assert_eq!(std::fs::read("/aright-mounted/old").expect("reads"), b"old");
+        assert!(!Path::new("/aright-mounted/new").exists());
     });
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// Where they lie on the host.
-pub const HOST: &str = "/srv";
-pub const CHANGED: &str = "/srv/etc/changed";
+pub const HOST: &str = "/media";
+pub const CHANGED: &str = "/media/etc/changed";
 const OLD: &str = "old";
 pub const NEW: &str = "new";
 
@@ -25,16 +25,16 @@ pub enum Last {
 
 /// As the script declares them.
 pub const TOUCHES: [&str; 10] = [
-    "/srv/afore/created",
-    "/srv/alone/folder/",
-    "/srv/alone/moded",
+    "/media/afore/created",
+    "/media/alone/folder/",
+    "/media/alone/moded",
     CHANGED,
-    "/srv/created",
-    "/srv/etc/made/deep/one",
-    "/srv/etc/made/two",
-    "/srv/lib/deleted",
-    "/srv/other/changed",
-    "link:/srv/other/link",
+    "/media/created",
+    "/media/etc/made/deep/one",
+    "/media/etc/made/two",
+    "/media/lib/deleted",
+    "/media/other/changed",
+    "link:/media/other/link",
 ];
 
 /// What turns the old files into the new ones.
@@ -46,7 +46,7 @@ pub fn script(last: Last) -> String {
 }
 
 const SCRIPT: &str = r"
-cd /srv
+cd /media
 sed -i s/old/new/g etc/changed other/changed
 cp etc/changed created
 mkdir -p etc/made/deep
