@@ -12,7 +12,7 @@ pub mod channel;
 pub mod init;
 mod landlock;
 pub mod launcher;
-mod mounts;
+pub mod mounts;
 pub mod network;
 pub mod plan;
 mod privileges;

@@ -17,6 +17,8 @@ use crate::meta::{self, Meta};
 
 mod copy;
 
+pub use copy::COPY_OF;
+
 /// A built stage, seen from its launcher, which is inside.
 pub struct Built {
     pub root: OwnedFd,

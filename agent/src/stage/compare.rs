@@ -17,6 +17,7 @@ use nix::unistd::{AccessFlags, access};
 use super::change::{Change, ChangeSet};
 use super::declared::{Declared, IGNORED};
 use crate::cage::channel::{By, WritableFolder};
+use crate::cage::mounts::COPY_OF;
 use crate::cage::plan::User;
 use crate::meta::{Bytes, Meta, open_path, proc_path};
 
@@ -135,7 +136,11 @@ impl Comparison<'_> {
         let Some((fd, _)) = written.zip(stat).filter(|(_, stat)| is(stat, SFlag::S_IFDIR)) else {
             return Ok(None);
         };
-        if by == By::Overlay && self.is_moved_or_replaced(&path, &fd)? {
+        let is_another = match by {
+            By::Overlay => self.is_moved_or_replaced(&path, &fd)?,
+            By::Copy => !self.as_user && self.is_no_copy_of(&path, &fd)?,
+        };
+        if is_another {
             return Ok(None);
         }
         if parent.depth >= MAX_DEPTH {
@@ -222,6 +227,23 @@ impl Comparison<'_> {
             self.wrong(path, "is a folder that was removed and made anew".to_owned());
         }
         Ok(replaced)
+    }
+
+    /// As in an overlay, whose marks a copy does not have.
+    fn is_no_copy_of(&mut self, path: &Path, copy: &OwnedFd) -> io::Result<bool> {
+        let on_host = beneath(self.host.as_fd(), path)?.map(|fd| fstat(&fd)).transpose()?;
+        if !on_host.is_some_and(|stat| is(&stat, SFlag::S_IFDIR)) {
+            return Ok(false);
+        }
+        let mut of = vec![0; nix::libc::PATH_MAX as usize];
+        let what = match rustix::fs::getxattr(proc_path(copy.as_fd()), COPY_OF, &mut of) {
+            Ok(length) if of[..length] == *path.as_os_str().as_bytes() => return Ok(false),
+            Ok(_) => "is a folder under a new name",
+            Err(rustix::io::Errno::NODATA) => "is a folder that was removed and made anew",
+            Err(e) => return Err(e.into()),
+        };
+        self.wrong(path, what.to_owned());
+        Ok(true)
     }
 
     fn wrong(&mut self, path: &Path, what: String) {

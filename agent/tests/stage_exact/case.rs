@@ -131,9 +131,7 @@ impl Case {
         }
         let mut wrong = violations(&seen.delta, &seen.after, &seen.wishes);
         let replaced = seen.replaced_folders();
-        if !self.copies {
-            wrong.extend(replaced.iter().copied().cloned());
-        }
+        wrong.extend(replaced.iter().copied().cloned());
         if !wrong.is_empty() {
             return Due::Overreach(wrong);
         }

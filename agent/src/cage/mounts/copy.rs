@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::Path;
 
@@ -9,8 +10,12 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
+use rustix::fs::{XattrFlags, setxattr};
 
 use crate::meta::{open_path, set_xattrs, xattrs};
+
+/// The attribute of a copied folder that holds its path on the host.
+pub const COPY_OF: &str = "trusted.aright.copy_of";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum What {
@@ -41,7 +46,15 @@ pub fn tree(from: &Path, to: &Path, what: What) -> io::Result<()> {
         done.push((from, to));
     }
     // Folders last, the inner ones first: filling them changed their times.
-    done.iter().rev().try_for_each(|(from, to)| attributes(from, to, what))
+    done.iter().rev().try_for_each(|(from, to)| {
+        attributes(from, to, what)?;
+        if what == What::All { mark(from, to) } else { Ok(()) }
+    })
+}
+
+/// Says whose copy a folder is, where no script can see or write it: one made anew has no such mark.
+fn mark(from: &Path, to: &Path) -> io::Result<()> {
+    Ok(setxattr(to, COPY_OF, from.as_os_str().as_bytes(), XattrFlags::empty())?)
 }
 
 enum Made {
