@@ -57,7 +57,7 @@ enum Command {
         /// A library script's key (`explain` names it), or a YAML file.
         script: String,
         /// A value that the script wants to be given; may be repeated.
-        #[arg(long, value_name = "NAME=VALUE", value_parser = named_value)]
+        #[arg(long, value_name = "NAME=VALUE", value_parser = aright_shared::values::named)]
         param: Vec<(String, String)>,
         /// Print the whole report as JSON.
         #[arg(long)]
@@ -144,11 +144,6 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::ResetTime => local::reset_time(&config)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn named_value(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 impl Enroll {

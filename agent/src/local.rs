@@ -193,7 +193,7 @@ pub fn preview(
             say(&format!("\nthen {}", serde_json::to_string(step)?));
         }
     }
-    Ok(if preview::is_good(&report) { ExitCode::SUCCESS } else { ExitCode::from(FAILS) })
+    Ok(if report.outcome.is_good() { ExitCode::SUCCESS } else { ExitCode::from(FAILS) })
 }
 
 fn spool(state: &StateDir) -> anyhow::Result<Spool> {

@@ -12,11 +12,10 @@ use aright_shared::content::script::Script;
 use aright_shared::envelope::{Envelope, TASK};
 use aright_shared::id::{AssetId, Key, TaskId};
 use aright_shared::library::Library;
-use aright_shared::outcome::Outcome;
 use aright_shared::posture::{Spot, Verdict};
 use aright_shared::task::{Delivery, TaskKind, TaskOrder, TaskReport};
 use aright_shared::time::{Clock as _, HOUR, WallClock};
-use aright_shared::values::{Resolved, Want, resolve};
+use aright_shared::values::{Resolved, Want, failing_or_all, resolve};
 
 use crate::cage::plan::User;
 use crate::config::Config;
@@ -90,11 +89,6 @@ pub fn preview(
     Ok(execute(task, &here, &spool, &NotAsked, &mut journal, &Cancel::default())?)
 }
 
-/// Whether a run would end well.
-pub fn is_good(report: &TaskReport) -> bool {
-    matches!(report.outcome, Outcome::Fixed | Outcome::Ran | Outcome::AlreadyCompliant)
-}
-
 /// What a job for this host would give to the script: its failed places, with the library's own values; where
 /// none fails all of them.
 fn concerning(script: &Script, given: &BTreeMap<String, String>) -> anyhow::Result<Resolved> {
@@ -103,14 +97,9 @@ fn concerning(script: &Script, given: &BTreeMap<String, String>) -> anyhow::Resu
     let evaluator = Evaluator::new(library, &root, &View::Live, WallClock.now());
     let controls: Vec<Key> = script.fixes.iter().map(|fix| fix.control.clone()).collect();
     let seen = evaluator.controls(&controls);
-    let mut places: Vec<(Spot, Wanted, Verdict)> = Vec::new();
+    let mut places: Vec<((Spot, Wanted), Verdict)> = Vec::new();
     for observation in seen.observations {
-        let is_for = |spot: &Spot| {
-            script
-                .fixes
-                .iter()
-                .any(|fix| fix.control == spot.control && fix.technologies.contains(&spot.technology))
-        };
+        let is_for = |spot: &Spot| script.fixes.iter().any(|fix| fix.is_for(spot));
         let Some(control) = library.control(&observation.spot.control) else { continue };
         let Some(on) = control.on(&observation.spot.technology).filter(|_| is_for(&observation.spot)) else {
             continue;
@@ -118,7 +107,7 @@ fn concerning(script: &Script, given: &BTreeMap<String, String>) -> anyhow::Resu
         let verdict = aright_shared::posture::judge(&observation.reading, &on.expect);
         let wanted =
             Wanted { expect: on.expect.clone(), set: on.set().cloned(), criticality: control.criticality };
-        places.push((observation.spot, wanted, verdict));
+        places.push(((observation.spot, wanted), verdict));
     }
     if places.is_empty() && !controls.is_empty() {
         let why = seen.not_applicable.first().map_or_else(
@@ -127,12 +116,10 @@ fn concerning(script: &Script, given: &BTreeMap<String, String>) -> anyhow::Resu
         );
         anyhow::bail!("script {} does not concern this host: {why}", script.key);
     }
-    if places.iter().any(|(.., verdict)| *verdict == Verdict::Fail) {
-        places.retain(|(.., verdict)| *verdict == Verdict::Fail);
-    }
+    let places = failing_or_all(places);
     let policy: Key = "library".parse().context("a key")?;
     let wants: Vec<Want<'_>> =
-        places.iter().map(|(spot, wanted, _)| Want { policy: &policy, spot, wanted }).collect();
+        places.iter().map(|(spot, wanted)| Want { policy: &policy, spot, wanted }).collect();
     let remedy = "next: --param NAME=VALUE for what the script wants to be given";
     resolve(script, &wants, given).with_context(|| remedy)
 }

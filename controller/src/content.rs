@@ -107,8 +107,7 @@ impl Content {
 /// Whether the script says that it is for this control, technology and policy.
 pub fn fixes(script: &Script, policy: &Key, spot: &Spot) -> bool {
     script.fixes.iter().any(|fix| {
-        fix.control == spot.control
-            && fix.technologies.contains(&spot.technology)
+        fix.is_for(spot)
             && match &fix.policies {
                 Policies::Any => true,
                 Policies::These(keys) => keys.contains(policy),

@@ -120,4 +120,9 @@ impl Outcome {
     pub fn is_final(self) -> bool {
         self != Self::NeedsReboot
     }
+
+    /// Nobody could wish for more.
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Fixed | Self::AlreadyCompliant | Self::Ran)
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::content::policy::Wanted;
 use crate::content::script::{Param, ParamFrom, Script};
 use crate::id::Key;
-use crate::posture::{Spot, Value};
+use crate::posture::{Spot, Value, Verdict};
 use crate::task::Target;
 
 /// What somebody wants of a place.
@@ -43,6 +43,25 @@ pub enum NoValue {
 fn listed(wishes: &[(Key, String)]) -> String {
     let each: Vec<_> = wishes.iter().map(|(policy, value)| format!("{policy} ({value})")).collect();
     each.join(" and ")
+}
+
+/// Those that fail; where none does all of them.
+pub fn failing_or_all<T>(places: Vec<(T, Verdict)>) -> Vec<T> {
+    let any = places.iter().any(|(_, verdict)| *verdict == Verdict::Fail);
+    places
+        .into_iter()
+        .filter(|(_, verdict)| !any || *verdict == Verdict::Fail)
+        .map(|(place, _)| place)
+        .collect()
+}
+
+/// `NAME=VALUE`, as command lines take it.
+///
+/// # Errors
+/// There is no `=`.
+pub fn named(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// `wants` are of the chosen places that the script is for, of one asset; `given` are the values of whoever

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aright_shared::content::script::{Confine, Origin, Reboot, Touch};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
-use aright_shared::posture::{Reading, Spot, Verdict};
+use aright_shared::posture::{Managed, Reading, Spot, Verdict};
 use aright_shared::task::{Exit, Judged as JudgedReading, ScriptResult, TargetResult, TaskKind, TaskReport};
 use serde::Serialize;
 
@@ -74,6 +74,8 @@ pub(super) struct Run<'a> {
     passing: Vec<Spot>,
     unmet: Vec<String>,
     awake: Vec<Awake>,
+    /// Declared files that somebody else may write again.
+    managed: Vec<Managed>,
 }
 
 impl<'a> Run<'a> {
@@ -89,8 +91,8 @@ impl<'a> Run<'a> {
         let mut report =
             report::empty(&task.order.task, Outcome::Interrupted, HostChange::None, "", now, now);
         report.clock = task.clock;
-        let (passing, unmet, awake) = (Vec::new(), Vec::new(), Vec::new());
-        Self { task, host, spool, contact, journal, cancel, report, passing, unmet, awake }
+        let (passing, unmet, awake, managed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { task, host, spool, contact, journal, cancel, report, passing, unmet, awake, managed }
     }
 
     /// Takes the order's steps and makes the report of whatever came of them.
@@ -207,8 +209,7 @@ impl<'a> Run<'a> {
         let secret = |path: &Path| self.host.is_secret(path);
         let mut diff =
             diff::of(compared.changes(), &Sources { before: &before, after: &after, secret: &secret });
-        for file in self.host.managed(&self.task.script.touches).iter().filter(|file| file.by.writes_again())
-        {
+        for file in &self.managed {
             for one in diff.iter_mut().filter(|one| one.path == file.path) {
                 one.facts.push(format!("managed by {}, which may write it again", file.by));
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aright_shared::content::script::{Origin, Script};
-use aright_shared::id::{AssetId, JobId, RunId, TaskId};
+use aright_shared::id::{AssetId, JobId, RunId};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
 use aright_shared::posture::Verdict;
 use aright_shared::task::{TaskKind, TaskState};
@@ -150,23 +150,13 @@ fn task(
         Plan::Queue(resolved) => (resolved, None),
         Plan::End(end) => (Resolved::default(), Some(end)),
     };
+    let cause = Cause::Run { job: job.clone(), run: run.clone() };
+    let timeout_ms = i64::from(script.timeout_s) * SECOND;
     Task {
-        id: TaskId::new(),
-        kind: TaskKind::Run,
-        cause: Cause::Run { job: job.clone(), run: run.clone() },
-        undo_of: None,
-        asset: asset.clone(),
-        script: row.digest,
         position,
-        params: resolved.params,
-        targets: resolved.targets,
-        timeout_ms: i64::from(script.timeout_s) * SECOND,
-        nonce: None,
         state: if end.is_some() { TaskState::Ended } else { TaskState::Queued },
         ended: end.as_ref().map(|_| now),
         end,
-        queued: now,
-        delivered: None,
-        running: None,
+        ..Task::queued(TaskKind::Run, cause, asset, row.digest, timeout_ms, resolved, now)
     }
 }

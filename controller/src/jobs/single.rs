@@ -6,10 +6,9 @@ use aright_shared::api::{CustomScript, NewPreview};
 use aright_shared::content::script::{Origin, Script};
 use aright_shared::id::{AssetId, TaskId};
 use aright_shared::outcome::HostChange;
-use aright_shared::posture::Verdict;
-use aright_shared::task::{TaskKind, TaskState};
+use aright_shared::task::TaskKind;
 use aright_shared::time::{DAY, HOUR, Millis, SECOND};
-use aright_shared::values::Resolved;
+use aright_shared::values::{Resolved, failing_or_all};
 
 use super::custom::{self, Known};
 use super::select::reasons;
@@ -51,10 +50,8 @@ pub fn preview(
         Refused::invalid("params", &new.script, error.to_string()).remedy("give what the script asks for")
     })?;
     let cause = Cause::Person { name: user.to_owned(), expires: now.plus(PREVIEW_WAITS) };
-    let task = Task {
-        timeout_ms: i64::from(script.timeout_s) * SECOND,
-        ..queued(TaskKind::Preview, cause, asset, row.digest, resolved, now)
-    };
+    let timeout_ms = i64::from(script.timeout_s) * SECOND;
+    let task = Task::queued(TaskKind::Preview, cause, asset, row.digest, timeout_ms, resolved, now);
     store(app, tx, &task, "asset.preview", &new.script.to_string())?;
     Ok(task.id)
 }
@@ -82,12 +79,11 @@ pub fn undo(app: &Arc<App>, tx: &Tx<'_>, id: &TaskId, user: &str) -> Result<Task
     }
     eligible(app, tx, &undone.asset)?;
     let cause = Cause::Person { name: user.to_owned(), expires: now.plus(UNDO_WAITS) };
-    // Its parameters are part of the order and verified as for a run, though nothing of it runs.
+    // Its parameters stand in the order for the record: nothing of the script runs.
     let resolved = Resolved { params: undone.params.clone(), targets: Vec::new() };
     let task = Task {
         undo_of: Some(id.clone()),
-        timeout_ms: undone.timeout_ms,
-        ..queued(TaskKind::Undo, cause, &undone.asset, undone.script, resolved, now)
+        ..Task::queued(TaskKind::Undo, cause, &undone.asset, undone.script, undone.timeout_ms, resolved, now)
     };
     store(app, tx, &task, "task.undo", id.as_str())?;
     Ok(task.id)
@@ -120,39 +116,7 @@ fn known(app: &App, conn: &Conn, new: &NewPreview, now: Millis) -> Result<Known,
 fn concerned(conn: &Conn, asset: &AssetId, script: &Script) -> Result<Vec<Place>, Refused> {
     let mut places = postures::of_asset(conn, asset)?;
     places.retain(|(place, _)| fixes(script, &place.policy, &place.spot));
-    if places.iter().any(|(_, verdict)| *verdict == Verdict::Fail) {
-        places.retain(|(_, verdict)| *verdict == Verdict::Fail);
-    }
-    Ok(places.into_iter().map(|(place, _)| place).collect())
-}
-
-fn queued(
-    kind: TaskKind,
-    cause: Cause,
-    asset: &AssetId,
-    script: aright_shared::digest::Digest,
-    resolved: Resolved,
-    now: Millis,
-) -> Task {
-    Task {
-        id: TaskId::new(),
-        kind,
-        cause,
-        undo_of: None,
-        asset: asset.clone(),
-        script,
-        position: 0,
-        params: resolved.params,
-        targets: resolved.targets,
-        timeout_ms: 0,
-        nonce: None,
-        state: TaskState::Queued,
-        end: None,
-        queued: now,
-        delivered: None,
-        running: None,
-        ended: None,
-    }
+    Ok(failing_or_all(places))
 }
 
 fn store(app: &Arc<App>, tx: &Tx<'_>, task: &Task, action: &str, detail: &str) -> Result<(), Refused> {

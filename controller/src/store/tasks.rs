@@ -10,6 +10,7 @@ use aright_shared::id::{AssetId, JobId, RunId, TaskId};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
 use aright_shared::task::{Target, TaskKind, TaskReport, TaskState};
 use aright_shared::time::Millis;
+use aright_shared::values::Resolved;
 use rusqlite::{Row, params};
 
 use super::conn::{json, millis, millis_opt, parsed, parsed_opt};
@@ -54,6 +55,37 @@ pub enum Cause {
 }
 
 impl Task {
+    /// A new one, waiting for its host.
+    pub fn queued(
+        kind: TaskKind,
+        cause: Cause,
+        asset: &AssetId,
+        script: Digest,
+        timeout_ms: i64,
+        resolved: Resolved,
+        now: Millis,
+    ) -> Self {
+        Self {
+            id: TaskId::new(),
+            kind,
+            cause,
+            undo_of: None,
+            asset: asset.clone(),
+            script,
+            position: 0,
+            params: resolved.params,
+            targets: resolved.targets,
+            timeout_ms,
+            nonce: None,
+            state: TaskState::Queued,
+            end: None,
+            queued: now,
+            delivered: None,
+            running: None,
+            ended: None,
+        }
+    }
+
     pub fn job(&self) -> Option<&JobId> {
         match &self.cause {
             Cause::Run { job, .. } => Some(job),

@@ -13,6 +13,7 @@ use crate::digest::Digest;
 use crate::envelope::canonical;
 use crate::id::Key;
 use crate::outcome::words;
+use crate::posture::Spot;
 
 /// Largest body, in bytes.
 pub const MAX_BODY: usize = 500 * 1000;
@@ -136,6 +137,12 @@ pub enum ParamFrom {
 
 /// Longest value of a parameter, in bytes.
 const MAX_VALUE: usize = 4096;
+
+impl Fix {
+    pub fn is_for(&self, spot: &Spot) -> bool {
+        self.control == spot.control && self.technologies.contains(&spot.technology)
+    }
+}
 
 impl Param {
     /// Whether a value matches the signed pattern as a whole: one line, and for `cmd`, which pastes its

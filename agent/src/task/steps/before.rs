@@ -8,7 +8,7 @@ const ROOM: u64 = 16 << 20;
 const FIRST_CONTACT: Duration = Duration::from_secs(10);
 
 impl<'a> Run<'a> {
-    pub fn may_run_here(&self) -> Result<(), Stop> {
+    pub fn may_run_here(&mut self) -> Result<(), Stop> {
         let script = self.task.script;
         if script.confinement == Confine::Host {
             return refuse(
@@ -31,14 +31,15 @@ impl<'a> Run<'a> {
     }
 
     /// A conffile is the administrator's: dpkg asks before it takes it back.
-    fn leaves_to_managers(&self) -> Result<(), Stop> {
-        let managed = self.host.managed(&self.task.script.touches);
-        match managed.iter().find(|file| file.by.writes_again() && self.host.respects_managed()) {
-            None => Ok(()),
-            Some(file) => refuse(
+    fn leaves_to_managers(&mut self) -> Result<(), Stop> {
+        self.managed = self.host.managed(&self.task.script.touches);
+        self.managed.retain(|file| file.by.writes_again());
+        match self.managed.first() {
+            Some(file) if self.host.respects_managed() => refuse(
                 Refusal::ManagedElsewhere,
                 format!("{file}, and agent.toml says respect_managed = \"refuse\"; next: change it there"),
             ),
+            _ => Ok(()),
         }
     }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use aright_shared::api::{NewPreview, Task};
 use aright_shared::id::Key;
+use aright_shared::outcome::Outcome;
 use clap::Args;
 
 use crate::commands::{asset, task, watch};
@@ -18,7 +19,7 @@ pub struct Preview {
     #[arg(long)]
     asset: String,
     /// A value that the script wants to be given; may be repeated.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = named_value)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = aright_shared::values::named)]
     param: Vec<(String, String)>,
 }
 
@@ -30,12 +31,7 @@ impl Preview {
         let asked: Task = client.post(&format!("/api/v1/assets/{asset}/previews"), &new).await?;
         let detail = task::until_ended(&client, &asked).await?;
         one(format, &detail, task::text)?;
-        let well = detail.task.outcome.is_some_and(watch::is_good);
+        let well = detail.task.outcome.is_some_and(Outcome::is_good);
         Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(watch::NOT_ALL_WELL) })
     }
-}
-
-fn named_value(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aright_shared::api::{Job, MAX_WATCH_S, Run, RunState, Task, TaskFilter, Watch, query_pairs};
 use aright_shared::client::Client;
-use aright_shared::outcome::Outcome;
 use aright_shared::task::TaskState;
 use aright_shared::text::facts;
 use aright_shared::time::{Clock as _, WallClock};
@@ -30,14 +29,9 @@ pub async fn newest_run(client: &Client, format: Format, job: &Job) -> anyhow::R
     let run = follow(client, run.clone()).await?;
     let filter = TaskFilter { run: Some(run.id.clone()), ..TaskFilter::default() };
     let tasks: Vec<Task> = all(client, "/api/v1/tasks", &filter).await?;
-    let well = run.state == RunState::Completed && run.outcomes.keys().all(|outcome| is_good(*outcome));
+    let well = run.state == RunState::Completed && run.outcomes.keys().all(|outcome| outcome.is_good());
     print(format, Ended { run, tasks })?;
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(NOT_ALL_WELL) })
-}
-
-/// A run could not wish for more.
-pub fn is_good(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Fixed | Outcome::AlreadyCompliant | Outcome::Ran)
 }
 
 /// Waits for the end, on stderr, so that stdout holds the result alone. Short losses of contact are sat out.
