@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::place::{Place, PlaceError, Stamp, copy, shown};
+use crate::durable;
 use crate::meta::{Kind, Meta};
 use crate::stage::Change;
 
@@ -70,7 +71,7 @@ impl Originals {
         }
         let bytes = serde_json::to_vec_pretty(&kept.manifest).map_err(io::Error::from);
         bytes
-            .and_then(|bytes| write_synced(dir, MANIFEST, &bytes))
+            .and_then(|bytes| durable::write(&dir.join(MANIFEST), &bytes))
             .map_err(|source| fault("cannot write the manifest of originals", source))?;
         Ok(kept)
     }
@@ -151,18 +152,4 @@ impl Originals {
     fn content(&self, n: usize) -> PathBuf {
         self.dir.join(n.to_string())
     }
-}
-
-/// Writes a file of `dir` aside, syncs, renames, syncs the folder: whole or not there.
-///
-/// # Errors
-/// Those of write(2), fsync(2), rename(2).
-pub fn write_synced(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    use std::io::Write as _;
-    let aside = dir.join(format!(".{name}.part"));
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&aside, dir.join(name))?;
-    File::open(dir)?.sync_all()
 }

@@ -11,10 +11,10 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::work::refusal;
-use super::{Agent, lock};
+use super::{Agent, lock, open_link};
 use crate::config::Config;
 use crate::confirm::Contact;
-use crate::link::{Backoff, Floor, Link};
+use crate::link::Backoff;
 use crate::sight;
 use crate::stage::{Stage, StageSpec};
 use crate::task::here::Here;
@@ -263,7 +263,7 @@ async fn execute(
     verified: Verified,
 ) -> anyhow::Result<()> {
     journal.take(Step::Running)?;
-    let contact = NewConnection::new(agent)?;
+    let contact = NewConnection { runtime: tokio::runtime::Handle::current(), agent: agent.clone() };
     let (shared, workshop) = (agent.clone(), workshop.clone());
     let clock = agent.clock_reading();
     agent
@@ -293,34 +293,18 @@ async fn execute(
 /// Proof that the controller can still be reached: by a connection made for it.
 struct NewConnection {
     runtime: tokio::runtime::Handle,
-    url: String,
-    authority: aright_shared::digest::Digest,
-    floor: Floor,
-    state: crate::identity::StateDir,
-}
-
-impl NewConnection {
-    fn new(agent: &Agent) -> anyhow::Result<Self> {
-        Ok(Self {
-            runtime: tokio::runtime::Handle::current(),
-            url: agent.link().url().to_owned(),
-            authority: agent.identity.ca_fingerprint,
-            floor: agent.floor.clone(),
-            state: agent.state.clone(),
-        })
-    }
+    agent: Arc<Agent>,
 }
 
 impl Contact for NewConnection {
     fn reach(&self, within: Duration) -> Result<(), String> {
-        let identity = self.state.tls_identity().map_err(|error| format!("{error:#}"))?;
-        let link = Link::new(&self.url, self.authority, &self.floor, Some(identity))
-            .map_err(|error| format!("{error:#}"))?;
+        let Agent { identity, floor, state, .. } = &*self.agent;
+        let link = open_link(identity, floor, state).map_err(|error| format!("{error:#}"))?;
         self.runtime.block_on(async {
             match tokio::time::timeout(within, link.time()).await {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err(format!("{} did not answer within {} s", self.url, within.as_secs())),
+                Err(_) => Err(format!("{} did not answer within {} s", link.url(), within.as_secs())),
             }
         })
     }

@@ -220,9 +220,7 @@ impl Comparison<'_> {
             self.wrong(path, "is a folder under a new name".to_owned());
             return Ok(true);
         }
-        let on_host = beneath(self.host.as_fd(), path)?.map(|fd| fstat(&fd)).transpose()?;
-        let replaced =
-            on_host.is_some_and(|stat| is(&stat, SFlag::S_IFDIR)) && has_overlay_xattr(upper, "opaque")?;
+        let replaced = self.is_folder_on_host(path)? && has_overlay_xattr(upper, "opaque")?;
         if replaced {
             self.wrong(path, "is a folder that was removed and made anew".to_owned());
         }
@@ -231,8 +229,7 @@ impl Comparison<'_> {
 
     /// As in an overlay, whose marks a copy does not have.
     fn is_no_copy_of(&mut self, path: &Path, copy: &OwnedFd) -> io::Result<bool> {
-        let on_host = beneath(self.host.as_fd(), path)?.map(|fd| fstat(&fd)).transpose()?;
-        if !on_host.is_some_and(|stat| is(&stat, SFlag::S_IFDIR)) {
+        if !self.is_folder_on_host(path)? {
             return Ok(false);
         }
         let mut of = vec![0; nix::libc::PATH_MAX as usize];
@@ -244,6 +241,11 @@ impl Comparison<'_> {
         };
         self.wrong(path, what.to_owned());
         Ok(true)
+    }
+
+    fn is_folder_on_host(&self, path: &Path) -> io::Result<bool> {
+        let there = beneath(self.host.as_fd(), path)?.map(|fd| fstat(&fd)).transpose()?;
+        Ok(there.is_some_and(|stat| is(&stat, SFlag::S_IFDIR)))
     }
 
     fn wrong(&mut self, path: &Path, what: String) {

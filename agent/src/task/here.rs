@@ -13,7 +13,7 @@ use aright_shared::outcome::Refusal;
 use aright_shared::posture::{Managed, Spot, Verdict};
 use aright_shared::task::{Confinement, Overreach, ScriptResult, Target};
 
-use super::host::{Cancel, Compared, Host, Ran, Refused, Sight, Standing};
+use super::host::{Cancel, Compared, Host, Ran, Sight, Standing};
 use crate::activate::Live;
 use crate::cage::plan::User;
 use crate::commit::Tree;
@@ -21,6 +21,7 @@ use crate::config::RespectManaged;
 use crate::confirm::Health;
 use crate::stage::host::Secrets;
 use crate::stage::{self, Change, Declared, ScriptRun, Stage, StageSpec};
+use crate::verify::Refused;
 
 /// What a task asks of evaluation.
 pub trait Evaluator: Send + Sync {

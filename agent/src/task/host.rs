@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aright_shared::content::script::{Script, Touch};
-use aright_shared::outcome::Refusal;
 use aright_shared::posture::{Managed, Spot, Verdict};
 use aright_shared::task::{Confinement, Judged, Overreach, ScriptResult, Target};
 
@@ -16,6 +15,7 @@ use crate::activate::Live;
 use crate::commit::Tree;
 use crate::confirm::Health;
 use crate::stage::Change;
+use crate::verify::Refused;
 
 /// What an evaluation says of one target. In a stage, what only the live host can decide passes as pending.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,13 +60,6 @@ pub trait Host {
     /// What makes it impossible here.
     fn stage(&self, script: &Script, params: &BTreeMap<String, String>)
     -> Result<Box<dyn Standing>, Refused>;
-}
-
-/// One reason not to start, and one sentence about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    pub reason: Refusal,
-    pub detail: String,
 }
 
 /// A stage that stands.

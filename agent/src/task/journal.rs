@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::fail;
 use crate::commit::Originals;
-use crate::commit::originals::write_synced;
+use crate::durable;
 
 macro_rules! steps {
     ($($(#[$doc:meta])* $step:ident = $word:literal after [$($before:ident)*],)+) => {
@@ -139,7 +139,7 @@ impl Journal {
             fs::create_dir(&aside)?;
             File::create_new(aside.join("steps"))?;
             // Syncs both names.
-            write_synced(&aside, "delivery.json", &serde_json::to_vec(delivery)?)
+            durable::write(&aside.join("delivery.json"), &serde_json::to_vec(delivery)?)
         };
         make().map_err(fault("cannot write the order down"))?;
         let mut journal = Self::open(&aside, task.clone(), clock)?;
@@ -322,7 +322,7 @@ impl Journal {
     fn store<T: Serialize>(&self, name: &str, value: &T) -> Result<(), JournalError> {
         let bytes = serde_json::to_vec(value).map_err(io::Error::from);
         bytes
-            .and_then(|bytes| write_synced(&self.dir, name, &bytes))
+            .and_then(|bytes| durable::write(&self.dir.join(name), &bytes))
             .map_err(|source| self.fault("cannot write the report", source))
     }
 

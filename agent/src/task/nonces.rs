@@ -9,7 +9,7 @@ use aright_shared::id::TaskId;
 use aright_shared::time::{DAY, Millis};
 use serde::{Deserialize, Serialize};
 
-use crate::commit::originals::write_synced;
+use crate::durable;
 
 /// Most nonces that are remembered at a time; beyond that nothing new is obeyed.
 pub const MAX: usize = 10_000;
@@ -87,7 +87,7 @@ impl Nonces {
         next.insert(nonce.to_owned(), Seen { task: task.clone(), until: not_after.plus(MARGIN) });
         let bytes = serde_json::to_vec(&next).map_err(io::Error::from);
         bytes
-            .and_then(|bytes| write_synced(&self.dir, FILE, &bytes))
+            .and_then(|bytes| durable::write(&self.dir.join(FILE), &bytes))
             .map_err(|source| NonceError::Io { path: self.dir.join(FILE), source })?;
         self.seen = next;
         Ok(Claim::Fresh)

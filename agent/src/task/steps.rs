@@ -11,7 +11,7 @@ use aright_shared::task::{Exit, Judged as JudgedReading, ScriptResult, TargetRes
 use serde::Serialize;
 
 use super::goal::{Before, Goal, Judged, name};
-use super::host::{Cancel, Compared, Host, Ran, Refused, Sight, Standing};
+use super::host::{Cancel, Compared, Host, Ran, Sight, Standing};
 use super::journal::{Journal, JournalError, Step};
 use super::spool::{Spool, SpoolError};
 use super::{CONFIRM, Task, TaskError, kept_outcome, report};
@@ -21,6 +21,7 @@ use crate::confirm::{self, Contact, Health};
 use crate::diff::{self, Sources};
 use crate::mask::mask;
 use crate::undo::{self, Progress, Reversal, UndoError};
+use crate::verify::Refused;
 
 /// Why the order was left before its end.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use aright_shared::posture::{ErrorCode, Managed, Manager, Reading, Spot, Value, 
 use aright_shared::task::{Confinement, Delivery, Exit, Judged, Overreach, ScriptResult, Target};
 use aright_shared::time::{Millis, WallClock};
 
-use super::host::{Compared, Ran, Refused, Sight, Standing};
+use super::host::{Compared, Ran, Sight, Standing};
 use super::spool::Pending;
 use super::*;
 use crate::activate::Live;
@@ -26,6 +26,7 @@ use crate::commit::Tree;
 use crate::confirm::{Health, Probe};
 use crate::meta::Meta;
 use crate::stage::Change;
+use crate::verify::Refused;
 
 struct World {
     dir: PathBuf,
