@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use aright_shared::api::{Asset, NewJob, Task, TaskDetail};
@@ -14,9 +15,13 @@ use crate::binaries::binary;
 use crate::controller::Controller;
 use crate::lab::Lab;
 use crate::place::Place as _;
+use crate::wait::until;
 
 /// A watched run ended, with something that was not fixed.
 const NOT_ALL_FIXED: i32 = 3;
+
+/// How long a host may take from its enrolment, or its start, to its first report.
+const REPORTED_WITHIN: Duration = Duration::from_secs(30);
 
 pub struct Cli {
     program: PathBuf,
@@ -150,6 +155,15 @@ impl Cli {
     /// The words of `aright asset list`.
     pub fn assets(&self) -> anyhow::Result<Vec<Asset>> {
         Ok(serde_json::from_value(self.json(&["asset", "list"])?)?)
+    }
+
+    /// A host, once its agent has reported controls that fail.
+    ///
+    /// # Errors
+    /// None does in time.
+    pub fn reported(&self) -> anyhow::Result<Asset> {
+        let failing = |asset: &Asset| asset.postures.fail > 0;
+        until("a report", REPORTED_WITHIN, || Ok(self.assets()?.into_iter().find(failing)))
     }
 
     fn command(&self, args: &[&str]) -> Command {

@@ -4,6 +4,8 @@
 //!
 //! `ARIGHT_SEED` runs other cases than the usual ones.
 
+#[path = "../stage/obey.rs"]
+mod obey;
 #[path = "../stage/world.rs"]
 #[expect(dead_code, reason = "shared with the tests of the stage")]
 mod world;

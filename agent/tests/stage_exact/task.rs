@@ -3,21 +3,17 @@
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aright_agent::confirm::Contact;
-use aright_agent::task::here::{Evaluator, Here, Settings};
-use aright_agent::task::host::{Cancel, Sight};
-use aright_agent::task::spool::Spool;
-use aright_agent::task::{Task, execute};
+use aright_agent::task::here::Evaluator;
+use aright_agent::task::host::Sight;
 use aright_shared::content::script::Script;
-use aright_shared::digest::Digest;
-use aright_shared::envelope::{Envelope, TASK};
-use aright_shared::id::{AssetId, TaskId};
+use aright_shared::id::TaskId;
 use aright_shared::posture::{Spot, Verdict};
-use aright_shared::task::{Delivery, Target, TaskKind, TaskOrder, TaskReport};
-use aright_shared::time::{Millis, WallClock};
+use aright_shared::task::{Target, TaskKind, TaskOrder, TaskReport};
+
+use crate::obey::order;
 
 pub const STATE: &str = "/var/lib/aright-exact";
 
@@ -31,24 +27,7 @@ pub fn undo(task: TaskId) -> TaskReport {
 }
 
 fn obey(script: &Script, order: &TaskOrder) -> TaskReport {
-    let state = Path::new(STATE);
-    let spool = Spool::open(&state.join("tasks"), Arc::new(WallClock)).expect("opens");
-    let settings = Settings {
-        respect_managed: Default::default(),
-        denied: Vec::new(),
-        never_read: Vec::new(),
-        state: vec![state.to_owned()],
-        launcher: env!("CARGO_BIN_EXE_aright-agent").into(),
-        name: None,
-    };
-    let here = Here::new(Arc::new(NoControls), settings).expect("here");
-    let key = aright_shared::envelope::new_signing_key().expect("random");
-    let envelope = Envelope::seal(TASK, &serde_json::json!({}), &[&key]).expect("seals");
-    let delivery =
-        Delivery { task: order.task.clone(), order: envelope, script: "{}".into(), approval: None };
-    let mut journal = spool.accept(&delivery).expect("accepts");
-    execute(Task { order, script, clock: None }, &here, &spool, &NoContact, &mut journal, &Cancel::default())
-        .expect("ends")
+    crate::obey::obey(Path::new(STATE), NoControls, &NoContact, script, order)
 }
 
 fn script(touches: &[String], body: &str) -> Script {
@@ -57,25 +36,6 @@ fn script(touches: &[String], body: &str) -> Script {
         "interpreter": "sh", "touches": touches, "timeout_s": 20, "body": body,
     }))
     .expect("a script")
-}
-
-fn order(kind: TaskKind, undo_of: Option<TaskId>) -> TaskOrder {
-    TaskOrder {
-        task: TaskId::new(),
-        run: None,
-        asset: AssetId::new(),
-        kind,
-        script: Digest::of(b""),
-        approval: None,
-        params: BTreeMap::new(),
-        targets: Vec::new(),
-        undo_of,
-        not_before: Millis(0),
-        not_after: Millis(i64::MAX),
-        nonce: "n".into(),
-        confirm_s: 5,
-        clock_limit_ms: 30_000,
-    }
 }
 
 /// The scripts are after nothing that a control could see.

@@ -1,6 +1,8 @@
 //! Whole tasks on a throwaway view of this machine: real stage, real commit, a stand-in for the evaluator
 //! that looks for one line in one file.
 
+#[path = "../stage/obey.rs"]
+mod obey;
 #[path = "../stage/world.rs"]
 #[expect(dead_code, reason = "shared with the tests of the stage")]
 mod world;
@@ -9,22 +11,16 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aright_agent::confirm::Contact;
-use aright_agent::task::here::{Evaluator, Here, Settings};
-use aright_agent::task::host::{Cancel, Sight};
-use aright_agent::task::spool::Spool;
-use aright_agent::task::{Task, execute};
+use aright_agent::task::here::Evaluator;
+use aright_agent::task::host::Sight;
 use aright_shared::content::script::Script;
-use aright_shared::digest::Digest;
-use aright_shared::envelope::{Envelope, TASK};
-use aright_shared::id::{AssetId, TaskId};
+use aright_shared::id::TaskId;
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
 use aright_shared::posture::{Reading, Spot, Value, Verdict};
-use aright_shared::task::{Delivery, Judged, Target, TaskKind, TaskOrder, TaskReport};
-use aright_shared::time::{Millis, WallClock};
+use aright_shared::task::{Judged, Target, TaskKind, TaskOrder, TaskReport};
 use nix::fcntl::{OFlag, openat};
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::Mode;
@@ -88,44 +84,13 @@ fn order(kind: TaskKind, undo_of: Option<TaskId>) -> TaskOrder {
         expect: serde_json::from_value(serde_json::json!({"operator": "eq", "value": "077"}))
             .expect("expects"),
     };
-    TaskOrder {
-        task: TaskId::new(),
-        run: None,
-        asset: AssetId::new(),
-        kind,
-        script: Digest::of(b""),
-        approval: None,
-        params: BTreeMap::new(),
-        targets: if undo_of.is_none() { vec![target] } else { Vec::new() },
-        undo_of,
-        not_before: Millis(0),
-        not_after: Millis(i64::MAX),
-        nonce: "n".into(),
-        confirm_s: 5,
-        clock_limit_ms: 30_000,
-    }
+    let targets = if undo_of.is_none() { vec![target] } else { Vec::new() };
+    TaskOrder { targets, ..obey::order(kind, undo_of) }
 }
 
 /// Executes an order on this thread's root; state lies in a tmpfs that the world has below its root.
 fn run(script: &Script, order: &TaskOrder) -> TaskReport {
-    let state = Path::new("/var/lib/aright-test");
-    let spool = Spool::open(&state.join("tasks"), Arc::new(WallClock)).expect("opens");
-    let settings = Settings {
-        respect_managed: Default::default(),
-        denied: Vec::new(),
-        never_read: Vec::new(),
-        state: vec![state.to_owned()],
-        launcher: env!("CARGO_BIN_EXE_aright-agent").into(),
-        name: None,
-    };
-    let here = Here::new(Arc::new(Umask), settings).expect("here");
-    let key = aright_shared::envelope::new_signing_key().expect("random");
-    let envelope = Envelope::seal(TASK, &serde_json::json!({}), &[&key]).expect("seals");
-    let delivery =
-        Delivery { task: order.task.clone(), order: envelope, script: "{}".into(), approval: None };
-    let mut journal = spool.accept(&delivery).expect("accepts");
-    execute(Task { order, script, clock: None }, &here, &spool, &Reached, &mut journal, &Cancel::default())
-        .expect("ends")
+    obey::obey(Path::new("/var/lib/aright-test"), Umask, &Reached, script, order)
 }
 
 fn passes() -> bool {

@@ -4,7 +4,7 @@
 //! The wrong clock is libfaketime's, in the agent's process alone. What ran is heard by a canary that each
 //! script wakes first; what changed is seen by a listing of `/etc`.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use aright_shared::api::{Asset, CustomScript, NewJob, PostureFilter};
@@ -12,9 +12,8 @@ use aright_shared::outcome::{HostChange, Outcome, Refusal};
 use aright_shared::task::ClockVerdict;
 use aright_shared::time::{Clock as _, WallClock};
 use aright_tests::tree::Listing;
-use aright_tests::{Agent, Canary, Chamber, Cli, Clock, Controller, Lab, Place as _, needs, skip, until};
+use aright_tests::{Agent, Canary, Chamber, Cli, Clock, Controller, Lab, Place as _, needs, skip};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 const MINUTE: i64 = 60;
 const YEAR: i64 = 365 * 24 * 60 * MINUTE;
 /// How far the offset told may be from the one given, in milliseconds.
@@ -59,7 +58,7 @@ fn skewed(what: &str, ahead: i64) -> anyhow::Result<()> {
     agent.set_clock(Clock::Wrong(format!("{ahead:+}s")))?;
     agent.enroll(&controller.agents_url(), &cli.enroll_key(1)?)?;
     agent.start()?;
-    let asset = reported(&cli)?;
+    let asset = cli.reported()?;
     let told = is_skewed(&asset, ahead)?;
     let before = Listing::of(&[&chamber.path("/etc")])?;
 
@@ -130,11 +129,6 @@ fn both(asset: &Asset) -> anyhow::Result<NewJob> {
         include_assets: vec![asset.id.clone()],
         ..NewJob::default()
     })
-}
-
-/// The asset, once its controls were evaluated.
-fn reported(cli: &Cli) -> anyhow::Result<Asset> {
-    until("a report", PATIENCE, || Ok(cli.assets()?.into_iter().find(|asset| asset.postures.fail > 0)))
 }
 
 fn shown(cli: &Cli, asset: &Asset) -> anyhow::Result<Asset> {

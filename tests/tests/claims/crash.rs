@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use aright_agent::task::journal::Step;
-use aright_shared::api::{Asset, CustomScript, NewJob, PostureFilter, Task};
+use aright_shared::api::{CustomScript, NewJob, PostureFilter, Task};
 use aright_shared::id::{JobId, TaskId};
 use aright_shared::outcome::{HostChange, Outcome};
 use aright_tests::{Agent, Canary, Chamber, Cli, Controller, Lab, Place as _, needs, skip, until};
@@ -300,9 +300,7 @@ impl World {
     fn job(&self, agent: &mut Agent<'_, Chamber>) -> anyhow::Result<JobId> {
         self.plant()?;
         agent.start()?;
-        let asset: Asset = until("a report", PATIENCE, || {
-            Ok(self.cli.assets()?.into_iter().find(|asset| asset.postures.fail > 0))
-        })?;
+        let asset = self.cli.reported()?;
         let job = self.cli.create_job(&NewJob {
             name: "crash".into(),
             filter: Some(PostureFilter { control: vec![CONTROL.parse()?], ..PostureFilter::default() }),

@@ -12,7 +12,6 @@ use aright_tests::{Agent, Cli, Controller, Host, Lab, Place as _, needs, skip, u
 
 const HOSTS: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(60);
-const UNIT: &str = include_str!("../../../packaging/systemd/aright-agent.service");
 /// Ten fixes: those that need no reload of sshd, and one that does.
 const CONTROLS: [u32; 10] = [10001, 10013, 10018, 10021, 10022, 10037, 10038, 10044, 10049, 10052];
 
@@ -27,8 +26,7 @@ fn ten_hosts_are_fixed_by_one_job() -> anyhow::Result<()> {
     for host in &hosts {
         let agent = Agent::install(host, lab.folder().join(format!("{}.log", host.name())))?;
         agent.enroll(&controller.agents_url(), &key)?;
-        host.write("/etc/systemd/system/aright-agent.service", &UNIT.replace("/usr/sbin/", "/usr/bin/"))?;
-        host.stdout(&["systemctl", "start", "aright-agent"])?;
+        agent.serve()?;
     }
     let failed = until("all reports", PATIENCE, || {
         let assets = cli.assets()?;

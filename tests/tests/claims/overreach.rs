@@ -1,15 +1,12 @@
 //! A script may change what it declared, and only if the control passes then: else the host stays as it was.
 //! Judged by a listing of the whole root: digest, mode, owner and time of every file.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, ensure};
-use aright_shared::api::{Asset, CustomScript, NewJob, PostureFilter, TaskDetail};
+use aright_shared::api::{CustomScript, NewJob, PostureFilter, TaskDetail};
 use aright_shared::outcome::{HostChange, Outcome};
 use aright_tests::tree::Listing;
-use aright_tests::{Agent, Chamber, Cli, Controller, Lab, Place as _, needs, skip, until};
+use aright_tests::{Agent, Chamber, Cli, Controller, Lab, Place as _, needs, skip};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 const CONTROL: &str = "login-defs-pass-max-days";
 
 #[test]
@@ -56,8 +53,7 @@ fn run(name: &str, body: &str) -> anyhow::Result<(TaskDetail, usize, Vec<String>
     let mut agent = Agent::install(&chamber, lab.folder().join("agent.log"))?;
     agent.enroll(&controller.agents_url(), &cli.enroll_key(1)?)?;
     agent.start()?;
-    let asset: Asset =
-        until("a report", PATIENCE, || Ok(cli.assets()?.into_iter().find(|asset| asset.postures.fail > 0)))?;
+    let asset = cli.reported()?;
     let listing = || Listing::of_root(&chamber.root(), &agent.state());
     let before = listing()?;
 

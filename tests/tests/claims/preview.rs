@@ -4,18 +4,15 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Output;
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use aright_shared::api::{Asset, NewJob, PostureFilter, TaskDetail};
+use aright_shared::api::{NewJob, PostureFilter, TaskDetail};
 use aright_shared::id::Key;
 use aright_shared::library::Library;
 use aright_shared::outcome::{HostChange, Outcome};
 use aright_shared::task::{FileDiff, TaskReport};
 use aright_tests::tree::Listing;
-use aright_tests::{Agent, Chamber, Cli, Controller, Lab, Place as _, binary, needs, skip, until};
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use aright_tests::{Agent, Chamber, Cli, Controller, Lab, Place as _, binary, needs, skip};
 
 #[test]
 fn a_preview_shows_what_the_run_then_does() -> anyhow::Result<()> {
@@ -27,8 +24,7 @@ fn a_preview_shows_what_the_run_then_does() -> anyhow::Result<()> {
     let mut agent = Agent::install(&chamber, lab.folder().join("agent.log"))?;
     agent.enroll(&controller.agents_url(), &cli.enroll_key(1)?)?;
     agent.start()?;
-    let asset: Asset =
-        until("a report", PATIENCE, || Ok(cli.assets()?.into_iter().find(|asset| asset.postures.fail > 0)))?;
+    let asset = cli.reported()?;
     let listing = || Listing::of_root(&chamber.root(), &agent.state());
 
     let stock = listing()?;

@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use aright_shared::api::{Asset, CustomScript, NewJob, PostureFilter, TaskDetail};
+use aright_shared::api::{CustomScript, NewJob, PostureFilter, TaskDetail};
 use aright_shared::id::{AssetId, JobId, TaskId};
 use aright_shared::outcome::{HostChange, Outcome};
 use aright_shared::task::TaskReport;
 use aright_tests::tree::Listing;
-use aright_tests::{Cli, Controller, Host, Lab, Place as _, until};
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use aright_tests::{Cli, Controller, Host, Lab, Place as _};
 
 pub struct Scene {
     pub controller: Controller,
@@ -46,9 +43,7 @@ impl Scene {
 
     /// The one asset, once it has reported.
     pub fn asset(&self) -> anyhow::Result<AssetId> {
-        let seen = |asset: &Asset| asset.postures.fail > 0;
-        let asset = until("a report", PATIENCE, || Ok(self.cli.assets()?.into_iter().find(seen)))?;
-        Ok(asset.id)
+        Ok(self.cli.reported()?.id)
     }
 
     /// A job that runs one approved script on the asset at once.

@@ -275,9 +275,7 @@ impl Scene {
 
     /// The one asset, once it has reported.
     fn asset(&self) -> anyhow::Result<Asset> {
-        until("a report", PATIENCE, || {
-            Ok(self.cli.assets()?.into_iter().find(|asset| asset.postures.fail > 0))
-        })
+        self.cli.reported()
     }
 
     fn job(&self, asset: &Asset, scripts: &[&str]) -> anyhow::Result<JobId> {

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use aright_shared::api::{Asset, CustomScript, NewJob};
+use aright_shared::api::{CustomScript, NewJob};
 use aright_shared::outcome::{HostChange, Outcome};
 use aright_shared::task::Exit;
 use aright_tests::tree::Listing;
@@ -33,8 +33,7 @@ fn nothing_of_a_script_outlives_its_time() -> anyhow::Result<()> {
     let mut agent = Agent::install(&chamber, lab.folder().join("agent.log"))?;
     agent.enroll(&controller.agents_url(), &cli.enroll_key(1)?)?;
     agent.start()?;
-    let asset: Asset =
-        until("a report", PATIENCE, || Ok(cli.assets()?.into_iter().find(|asset| asset.postures.fail > 0)))?;
+    let asset = cli.reported()?;
     let before = Listing::of(&[&chamber.path("/etc")])?;
 
     let job = cli.create_job(&NewJob {
