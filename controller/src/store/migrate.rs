@@ -7,7 +7,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// In order; the first is version 1. Never changed once released.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../migrations/0001_first.sql"), include_str!("../../migrations/0002_jobs.sql")];
 
 pub(super) fn up(conn: &mut Connection, path: &Path, backups: &Path) -> Result<(), StoreError> {
     up_to(conn, path, backups, MIGRATIONS)

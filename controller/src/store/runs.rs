@@ -25,6 +25,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Run> {
         expires: millis(row, 5)?,
         started: millis_opt(row, 6)?,
         ended: millis_opt(row, 7)?,
+        detail: String::new(),
+        assets: Default::default(),
         tasks: 0,
         states: BTreeMap::new(),
         outcomes: BTreeMap::new(),

@@ -156,7 +156,7 @@ impl Create {
             include_assets: ids(client, &self.include).await?,
             exclude_assets: ids(client, &self.exclude).await?,
             hold_s: seconds(self.hold, self.hold_s),
-            expiry_s: None,
+            ..NewJob::default()
         })
     }
 }

@@ -38,6 +38,8 @@ fn view(conn: &Conn, job: jobs::Job) -> Result<Job, Refused> {
         state: job.state,
         created: job.created,
         created_by: job.created_by,
+        spec: job.spec,
+        next: Vec::new(),
         postures,
         controls: job.controls,
         assets,
