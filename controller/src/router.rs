@@ -61,13 +61,25 @@ pub fn operators_port(app: &Arc<App>) -> Router {
         .route("/scripts/{key}", get(operators::scripts::show::handle))
         .route("/scripts/{key}/approvals", post(operators::scripts::approve::handle))
         .route("/jobs", get(operators::jobs::list::handle).post(operators::jobs::create::handle))
-        .route("/jobs/{id}", get(operators::jobs::show::handle))
+        .route("/jobs/reach", post(operators::jobs::reach::of_new))
+        .route("/jobs/{id}", get(operators::jobs::show::handle).put(operators::jobs::edit::handle))
+        .route("/jobs/{id}/reach", get(operators::jobs::reach::of_job))
+        .route("/jobs/{id}/activate", post(operators::jobs::activate::activate))
+        .route("/jobs/{id}/deactivate", post(operators::jobs::activate::deactivate))
         .route("/jobs/{id}/runs", post(operators::jobs::run::handle))
         .route("/jobs/{id}/cancel", post(operators::jobs::cancel::handle))
         .route("/runs/{id}", get(operators::runs::show::handle))
+        .route("/runs/{id}/pause", post(operators::runs::steer::pause))
+        .route("/runs/{id}/resume", post(operators::runs::steer::resume))
+        .route("/runs/{id}/cancel", post(operators::runs::steer::cancel))
         .route("/tasks", get(operators::tasks::list::handle))
         .route("/tasks/{id}", get(operators::tasks::show::handle))
         .route("/tasks/{id}/undo", post(operators::tasks::undo::handle))
+        .route("/licence", get(operators::licence::show).put(operators::licence::set))
+        .route(
+            "/stop",
+            get(operators::stop::show).post(operators::stop::set).delete(operators::stop::release),
+        )
         .route("/trust", get(operators::trust::handle))
         .route_layer(from_fn_with_state(app.clone(), auth::operator::demand));
     Router::new()

@@ -125,4 +125,10 @@ impl Outcome {
     pub fn is_good(self) -> bool {
         matches!(self, Self::Fixed | Self::AlreadyCompliant | Self::Ran)
     }
+
+    /// Whether it speaks against going on with the next host. A refusal and a person's wish do not: nothing
+    /// was tried.
+    pub fn is_failure(self) -> bool {
+        !self.is_good() && !matches!(self, Self::NeedsReboot | Self::Cancelled | Self::Refused)
+    }
 }

@@ -32,6 +32,13 @@ words! {
     }
 }
 
+impl TaskState {
+    /// Nothing of it has happened on its host.
+    pub fn is_to_begin(self) -> bool {
+        matches!(self, Self::Queued | Self::Delivered)
+    }
+}
+
 /// The payload of a task envelope: one order for one asset, signed by the controller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskOrder {

@@ -18,6 +18,7 @@ use crate::auth::agent::Agent;
 use crate::dispatch::end;
 use crate::error::Refused;
 use crate::http_in::{Body, Id};
+use crate::jobs::stop;
 use crate::store::tasks::End;
 use crate::store::{runs, tasks};
 
@@ -45,6 +46,12 @@ pub async fn handle(
         .store
         .write(move |tx| {
             let task = task_of(tx, &id, &live.asset)?;
+            if let Some(stopped) =
+                stop::current(tx)?.filter(|_| task.run().is_some() && task.state.is_to_begin())
+            {
+                end::by_us(&shared, tx, &task, &stop::stopped_before_it_began(&stopped.by), now)?;
+                return Ok(Some(not_to_run("all remediation is stopped", stopped.by)));
+            }
             if tasks::start(tx, &id, &live.asset, &told.nonce, now, silence_ms)? {
                 runs::touch(tx, task.run())?;
                 tx.on_commit(move || shared.changed_for_watchers());

@@ -12,12 +12,12 @@ use aright_shared::time::{MINUTE, Millis, SECOND};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::end;
+use super::{end, rollout};
 use crate::app::App;
 use crate::error::Refused;
-use crate::jobs::custom;
+use crate::jobs::{custom, stop};
 use crate::store::tasks::{End, Task};
-use crate::store::{Tx, runs, scripts, tasks};
+use crate::store::{StoreError, Tx, run_assets, runs, scripts, tasks};
 
 /// How long an order may be obeyed; it is judged in controller time, which agents know to within the
 /// clock limit.
@@ -32,15 +32,29 @@ pub async fn claim(app: &Arc<App>, asset: &AssetId) -> Result<Option<Delivery>, 
     app.store
         .write(move |tx| {
             let now = shared.now();
-            // Those that may not be delivered any more end here, and the next one is looked at.
-            while let Some(task) = tasks::next(tx, &asset, now)? {
-                if let Some(delivery) = deliver(&shared, tx, &task, now)? {
+            for task in tasks::candidates(tx, &asset, now)? {
+                // One that may not be delivered any more ends here, and the next one is looked at.
+                if may_begin(tx, &task)?
+                    && let Some(delivery) = deliver(&shared, tx, &task, now)?
+                {
                     return Ok(Some(delivery));
                 }
             }
             Ok(None)
         })
         .await
+}
+
+/// Whether its run lets its asset go on, or begin.
+fn may_begin(tx: &Tx<'_>, task: &Task) -> Result<bool, StoreError> {
+    let Some(run) = task.run() else { return Ok(true) };
+    if stop::current(tx)?.is_some() {
+        return Ok(false);
+    }
+    if run_assets::has_begun(tx, run, &task.asset)? {
+        return Ok(true);
+    }
+    Ok(runs::standing(tx, run)?.is_some_and(|standing| rollout::room(&standing) > 0))
 }
 
 fn deliver(app: &Arc<App>, tx: &Tx<'_>, task: &Task, now: Millis) -> Result<Option<Delivery>, Refused> {
@@ -65,7 +79,10 @@ fn deliver(app: &Arc<App>, tx: &Tx<'_>, task: &Task, now: Millis) -> Result<Opti
     let envelope = Envelope::seal(TASK, &order, &[&app.trust.task_key])?;
     let lease_until = now.plus(i64::from(app.settings.dispatch.lease_s) * SECOND);
     tasks::deliver(tx, &task.id, &order.nonce, &envelope, now, lease_until)?;
-    runs::touch(tx, task.run())?;
+    if let Some(run) = task.run() {
+        run_assets::begin(tx, run, &task.asset, now)?;
+        runs::touch(tx, Some(run))?;
+    }
     let shared = app.clone();
     tx.on_commit(move || shared.changed_for_watchers());
     tracing::info!(task.id = %task.id, asset.id = %task.asset, "delivering");

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use aright_shared::id::RunId;
 use aright_shared::outcome::{HostChange, Outcome};
 use aright_shared::task::TaskReport;
 use aright_shared::time::Millis;
 
+use super::rollout;
 use crate::app::App;
 use crate::error::Refused;
 use crate::store::tasks::{End, Task};
-use crate::store::{StoreError, Tx, runs, tasks};
+use crate::store::{StoreError, Tx, run_assets, runs, tasks};
 
 /// Ends a task of which its agent has said nothing.
 ///
@@ -18,7 +20,7 @@ use crate::store::{StoreError, Tx, runs, tasks};
 pub fn by_us(app: &Arc<App>, tx: &Tx<'_>, task: &Task, end: &End, now: Millis) -> Result<(), StoreError> {
     tracing::info!(task.id = %task.id, outcome = %end.outcome, "a task ended without its agent");
     tasks::end(tx, &task.id, end, now)?;
-    follow(app, tx, task)
+    follow(app, tx, task, now)
 }
 
 /// Takes an agent's report. The first final one stands. Where we had given a running task up, its
@@ -54,7 +56,7 @@ pub fn by_report(
         tasks::set_change(tx, undone, end.change)?;
     }
     tracing::info!(task.id = %task.id, outcome = %end.outcome, change = %end.change, "a task ended");
-    Ok(follow(app, tx, task)?)
+    Ok(follow(app, tx, task, now)?)
 }
 
 fn check(report: &TaskReport) -> Result<(), Refused> {
@@ -80,13 +82,33 @@ fn check(report: &TaskReport) -> Result<(), Refused> {
     Ok(())
 }
 
-/// What is to happen once it is on disk: the asset's next task, the run's end.
-fn follow(app: &Arc<App>, tx: &Tx<'_>, task: &Task) -> Result<(), StoreError> {
-    runs::touch(tx, task.run())?;
+/// The run takes note: it may have to halt. Once that is on disk the asset's next task follows, or the run's end.
+fn follow(app: &Arc<App>, tx: &Tx<'_>, task: &Task, now: Millis) -> Result<(), StoreError> {
+    if let Some(run) = task.run() {
+        run_assets::settle(tx, run, &task.asset, now)?;
+        runs::touch(tx, Some(run))?;
+        let why = runs::standing(tx, run)?.and_then(|standing| rollout::halted(&standing));
+        if let Some(why) = why
+            && runs::halt(tx, run, &why, now)?
+        {
+            tracing::warn!(run.id = %run, why, "a run halts");
+            not_begun(app, tx, run, &why, now)?;
+        }
+    }
     let (app, asset) = (app.clone(), task.asset.clone());
     tx.on_commit(move || {
         app.presence.offer_work([&asset]);
         app.changed();
     });
     Ok(())
+}
+
+/// Ends whatever of a run has not begun.
+///
+/// # Errors
+/// The store failed.
+pub fn not_begun(app: &Arc<App>, tx: &Tx<'_>, run: &RunId, why: &str, now: Millis) -> Result<(), StoreError> {
+    let end =
+        End { outcome: Outcome::Cancelled, refusal: None, change: HostChange::None, detail: why.to_owned() };
+    tasks::not_begun(tx, run)?.iter().try_for_each(|task| by_us(app, tx, task, &end, now))
 }

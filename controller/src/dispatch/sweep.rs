@@ -1,60 +1,104 @@
-//! What time does to tasks and runs: leases run out, hosts do not come, agents fall silent, the last
-//! task of a run ends.
+//! What time does to jobs, runs and tasks: occurrences come, leases run out, hosts do not come, agents fall
+//! silent, the next assets may begin, the last task of a run ends.
 
 use std::sync::Arc;
 
-use aright_shared::id::{JobId, RunId};
+use aright_shared::id::{AssetId, JobId, RunId};
 use aright_shared::outcome::{HostChange, Outcome};
 use aright_shared::time::Millis;
 
-use super::end;
+use super::{end, rollout};
 use crate::app::App;
 use crate::error::Refused;
+use crate::jobs::stop;
+use crate::store::jobs::Job;
 use crate::store::tasks::{End, Task};
-use crate::store::{Conn, StoreError, Tx, jobs, runs, tasks};
+use crate::store::{Conn, StoreError, Tx, jobs, run_assets, runs, tasks};
 
 /// What there is to do, by one look that writes nothing.
 #[derive(Default)]
 pub struct Todo {
+    pub occurring: Vec<Job>,
     pub due: Vec<(RunId, JobId)>,
     leases: bool,
+    local: bool,
     overdue: Vec<Task>,
     silent: Vec<Task>,
+    /// Whose turn it is, and that are not there.
+    absent: Vec<(RunId, AssetId)>,
     finished: bool,
+    /// Who may begin, in runs that let some begin at a time.
+    pub next: Vec<AssetId>,
 }
 
 impl Todo {
     pub fn is_empty(&self) -> bool {
-        self.due.is_empty()
-            && !self.leases
-            && self.overdue.is_empty()
-            && self.silent.is_empty()
-            && !self.finished
+        self.occurring.is_empty() && self.due.is_empty() && !self.writes()
+    }
+
+    /// Whether [`move_on`] has something to do.
+    pub fn writes(&self) -> bool {
+        self.leases
+            || self.local
+            || self.finished
+            || !(self.overdue.is_empty() && self.silent.is_empty() && self.absent.is_empty())
     }
 }
 
-pub fn look(conn: &Conn, now: Millis) -> Result<Todo, StoreError> {
+pub fn look(app: &App, conn: &Conn, now: Millis) -> Result<Todo, StoreError> {
+    let stopped = stop::current(conn)?.is_some();
+    let is_there =
+        |asset: &AssetId| app.presence.agent(asset).is_some_and(|live| live.state().connected(now));
+    let mut absent = run_assets::idle(conn)?;
+    absent.retain(|(_, asset)| !is_there(asset));
     Ok(Todo {
-        due: runs::due(conn, now)?,
+        occurring: jobs::with_next(conn, now)?,
+        due: if stopped { Vec::new() } else { runs::due(conn, now)? },
         leases: tasks::has_lapsed(conn, now)?,
+        local: tasks::has_now_due(conn, now)?,
         overdue: tasks::overdue(conn, now)?,
         silent: tasks::silent(conn, now)?,
+        absent,
         finished: runs::has_finished(conn)?,
+        next: if stopped { Vec::new() } else { next(conn, is_there)? },
     })
+}
+
+/// As many of each run's waiting assets as it has room for; those that are there.
+fn next(conn: &Conn, is_there: impl Fn(&AssetId) -> bool) -> Result<Vec<AssetId>, StoreError> {
+    let mut next = Vec::new();
+    for run in runs::rolling(conn)? {
+        let Some(standing) = runs::standing(conn, &run)? else { continue };
+        let room = rollout::room(&standing) as usize;
+        if room > 0 {
+            next.extend(run_assets::waiting(conn, &run)?.into_iter().filter(&is_there).take(room));
+        }
+    }
+    Ok(next)
 }
 
 pub fn move_on(app: &Arc<App>, tx: &Tx<'_>, todo: &Todo, now: Millis) -> Result<(), Refused> {
     requeue(app, tx, now)?;
+    let local = if todo.local { tasks::now_due(tx, now)? } else { Vec::new() };
     for task in &todo.overdue {
-        end_if_still(app, tx, task, &undelivered(), now)?;
+        if end_if_still(app, tx, task, &undelivered(), now)?
+            && let Some(run) = task.run()
+        {
+            runs::expire(tx, run, now)?;
+        }
     }
     for task in &todo.silent {
         end_if_still(app, tx, task, &interrupted(), now)?;
+    }
+    for (run, asset) in &todo.absent {
+        run_assets::yield_turn(tx, run, asset)?;
     }
     for (run, job, state) in runs::finish(tx, now)? {
         tracing::info!(run.id = %run, job.id = %job, state = %state, "a run ended");
         jobs::end_if_done(tx, &job)?;
     }
+    let shared = app.clone();
+    tx.on_commit(move || shared.presence.offer_work(&local));
     Ok(())
 }
 
@@ -69,10 +113,19 @@ fn requeue(app: &Arc<App>, tx: &Tx<'_>, now: Millis) -> Result<(), StoreError> {
 }
 
 /// Between the look and now its agent may have spoken.
-fn end_if_still(app: &Arc<App>, tx: &Tx<'_>, seen: &Task, end: &End, now: Millis) -> Result<(), StoreError> {
+fn end_if_still(
+    app: &Arc<App>,
+    tx: &Tx<'_>,
+    seen: &Task,
+    end: &End,
+    now: Millis,
+) -> Result<bool, StoreError> {
     match tasks::get(tx, &seen.id)? {
-        Some(task) if task.state == seen.state => end::by_us(app, tx, &task, end, now),
-        _ => Ok(()),
+        Some(task) if task.state == seen.state => {
+            end::by_us(app, tx, &task, end, now)?;
+            Ok(true)
+        }
+        _ => Ok(false),
     }
 }
 

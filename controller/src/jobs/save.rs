@@ -1,197 +1,192 @@
-//! Saving a job: chosen, offered, resolved; then stored with its first run, or nothing is.
+//! Saving a job: chosen, offered, resolved; then stored with its coming run, or nothing is. So for a new one, an
+//! edited one and a draft that becomes one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aright_shared::api::{JobState, MAX_SCRIPTS, MIN_HOLD_S, NewJob};
-use aright_shared::content::script::Script;
-use aright_shared::id::{AssetId, JobId, RunId};
-use aright_shared::time::SECOND;
+use aright_shared::api::{JobState, NewJob, RunState};
+use aright_shared::id::{AssetId, JobId};
+use aright_shared::time::Millis;
 
-use super::custom;
-use super::select::{Chosen, choose};
+use super::occur::{self, Waits};
+use super::scripts::{self, Selected};
+use super::select::{self, Chosen};
 use super::values::{resolve, targets};
 use crate::app::App;
-use crate::content::{Content, LibraryScript, fixes};
+use crate::content::Content;
 use crate::error::Refused;
-use crate::store::jobs::{Job, JobScript, Selection};
+use crate::schedule;
+use crate::store::jobs::{self, Job, Selection};
 use crate::store::postures::Place;
-use crate::store::{Tx, audit, jobs, runs};
-
-const MAX_HOLD_S: u32 = 30 * 24 * 3600;
-const MAX_EXPIRY_S: u32 = 90 * 24 * 3600;
+use crate::store::{Tx, audit, runs};
 
 /// # Errors
 /// What is wrong with it; nothing is stored then.
-pub fn save(app: &Arc<App>, tx: &Tx<'_>, new: &NewJob, user: &str) -> Result<JobId, Refused> {
-    let now = app.now();
-    check(new)?;
-    let (hold_ms, expiry_ms) = (hold_ms(app, new.hold_s)?, expiry_ms(app, new)?);
-    let chosen = choose(app, tx, new)?;
-    let library = library_scripts(&app.content, &chosen, new)?;
-    let mut scripts: Vec<JobScript> =
-        library.iter().map(|own| JobScript { digest: own.digest, params: BTreeMap::new() }).collect();
-    for one in &new.custom_scripts {
-        let known = custom::find(tx, &app.trust, one, now)?;
-        values_agree(&app.content, &known.script, &chosen, &one.params, true)?;
-        scripts.push(JobScript { digest: known.row.digest, params: one.params.clone() });
-    }
-    check_scripts(&scripts)?;
-    for own in &library {
-        values_agree(&app.content, &own.script, &chosen, &BTreeMap::new(), false)?;
-    }
+pub fn create(app: &Arc<App>, tx: &Tx<'_>, new: &NewJob, user: &str) -> Result<JobId, Refused> {
+    check(app, new)?;
     let job = Job {
         id: JobId::new(),
         name: new.name.clone(),
-        state: JobState::Active,
+        state: if new.draft { JobState::Draft } else { JobState::Active },
         spec: new.clone(),
-        controls: u32::try_from(chosen.controls).unwrap_or(u32::MAX),
-        created: now,
+        controls: 0,
+        assets: 0,
+        created: app.now(),
         created_by: user.to_owned(),
+        next: None,
     };
-    let postures = chosen.postures.into_iter().map(|posture| posture.place).collect();
-    jobs::insert(tx, &job, &Selection { postures, assets: chosen.assets, scripts })?;
-    add_run(app, tx, &job.id, hold_ms, expiry_ms)?;
-    let entry = audit::Entry {
-        at: now,
-        who: user,
-        action: "job.create",
-        subject: job.id.as_str(),
-        detail: &job.name,
-    };
-    audit::append(tx, &entry)?;
+    jobs::insert(tx, &job)?;
+    if !new.draft {
+        choose(app, tx, &job.id, new)?;
+        occur::settle(app, tx, &job.id, new, user)?;
+    }
+    note(tx, &job.id, "job.create", &job.name, user, app.now())?;
     Ok(job.id)
 }
 
-/// One more run, pending for the hold time.
+/// In place of what the job was; its pending run waits the hold time anew. A run under way goes on as it began.
 ///
 /// # Errors
-/// The store failed.
-pub fn add_run(
-    app: &Arc<App>,
-    tx: &Tx<'_>,
-    job: &JobId,
-    hold_ms: i64,
-    expiry_ms: i64,
-) -> Result<RunId, Refused> {
-    let (id, now) = (RunId::new(), app.now());
-    let due = now.plus(hold_ms);
-    runs::insert(tx, &id, job, now, due, due.plus(expiry_ms))?;
-    let shared = app.clone();
-    tx.on_commit(move || shared.changed());
-    Ok(id)
+/// What is wrong with it; nothing is changed then.
+pub fn edit(app: &Arc<App>, tx: &Tx<'_>, job: &Job, new: &NewJob, user: &str) -> Result<(), Refused> {
+    check(app, new)?;
+    if job.state == JobState::Ended {
+        return Err(Refused::conflict("job-ended", "the job has ended")
+            .field("job")
+            .value(&job.id)
+            .remedy("make a new one of it: aright job show --spec, then aright job create --file"));
+    }
+    if new.draft && job.state != JobState::Draft {
+        return Err(Refused::conflict("no-draft", "the job is no draft any more")
+            .field("draft")
+            .value(job.state)
+            .remedy("leave `draft` out; to keep it from running: aright job deactivate"));
+    }
+    jobs::set_spec(tx, &job.id, new)?;
+    if !new.draft {
+        choose(app, tx, &job.id, new)?;
+    }
+    if job.state == JobState::Draft && !new.draft {
+        jobs::set_state(tx, &job.id, JobState::Active)?;
+    }
+    let settles = match job.state {
+        JobState::Draft => !new.draft,
+        JobState::Active => true,
+        JobState::Inactive | JobState::Ended => false,
+    };
+    if settles {
+        occur::settle(app, tx, &job.id, new, user)?;
+    }
+    note(tx, &job.id, "job.edit", &new.name, user, app.now())
 }
 
-fn check(new: &NewJob) -> Result<(), Refused> {
+/// A draft is saved; a job that was deactivated goes on.
+///
+/// # Errors
+/// It is neither, or what is wrong with the draft.
+pub fn activate(app: &Arc<App>, tx: &Tx<'_>, job: &Job, user: &str) -> Result<(), Refused> {
+    match job.state {
+        JobState::Draft => {
+            let whole = NewJob { draft: false, ..job.spec.clone() };
+            return edit(app, tx, job, &whole, user);
+        }
+        JobState::Inactive => {}
+        JobState::Active | JobState::Ended => {
+            return Err(Refused::conflict(
+                "not-inactive",
+                "only a draft or an inactive job can be activated",
+            )
+            .field("job")
+            .value(job.state)
+            .remedy("to run it once more: aright job run"));
+        }
+    }
+    jobs::set_state(tx, &job.id, JobState::Active)?;
+    occur::settle(app, tx, &job.id, &job.spec, user)?;
+    note(tx, &job.id, "job.activate", &job.name, user, app.now())
+}
+
+/// No further runs, until it is activated again; a pending one is cancelled, one under way goes on.
+///
+/// # Errors
+/// It is not active.
+pub fn deactivate(app: &Arc<App>, tx: &Tx<'_>, job: &Job, user: &str) -> Result<(), Refused> {
+    if job.state != JobState::Active {
+        return Err(Refused::conflict("not-active", "only an active job can be deactivated")
+            .field("job")
+            .value(job.state)
+            .remedy("list those that are: aright job list"));
+    }
+    for run in runs::open(tx, &job.id)?.into_iter().filter(|run| run.state == RunState::Pending) {
+        runs::cancel(tx, &run.id, user, app.now())?;
+    }
+    jobs::set_next(tx, &job.id, None)?;
+    jobs::set_state(tx, &job.id, JobState::Inactive)?;
+    note(tx, &job.id, "job.deactivate", &job.name, user, app.now())?;
+    let shared = app.clone();
+    tx.on_commit(move || shared.changed());
+    Ok(())
+}
+
+fn note(tx: &Tx<'_>, job: &JobId, action: &str, name: &str, who: &str, at: Millis) -> Result<(), Refused> {
+    Ok(audit::append(tx, &audit::Entry { at, who, action, subject: job.as_str(), detail: name })?)
+}
+
+/// What holds for a draft too.
+fn check(app: &App, new: &NewJob) -> Result<(), Refused> {
     if new.name.trim().is_empty() || new.name.len() > 200 || new.name.chars().any(char::is_control) {
         return Err(
             Refused::invalid("name", &new.name, "no job is called so").remedy("1 to 200 bytes, one line")
         );
     }
+    Waits::of(app, new)?;
+    schedule::check(&new.schedule)
+}
+
+fn choose(app: &App, tx: &Tx<'_>, id: &JobId, new: &NewJob) -> Result<(), Refused> {
+    let (chosen, scripts) = what(app, tx, new)?;
+    jobs::select(tx, id, &selection(&chosen, &scripts))?;
     Ok(())
 }
 
+/// What a job leads to if it is saved now.
+///
 /// # Errors
-/// Too short without `--dev`, or too long.
-pub fn hold_ms(app: &App, hold_s: Option<u32>) -> Result<i64, Refused> {
-    let hold = hold_s.unwrap_or(MIN_HOLD_S);
-    let least = if app.dev { 0 } else { MIN_HOLD_S };
-    if !(least..=MAX_HOLD_S).contains(&hold) {
-        return Err(Refused::invalid("hold_s", hold, "a run cannot be pending for so long")
-            .remedy(format!("{least} to {MAX_HOLD_S} s; under {MIN_HOLD_S} only with serve --dev")));
+/// What may not be chosen.
+pub fn what(app: &App, tx: &crate::store::Conn, new: &NewJob) -> Result<(Chosen, Vec<Selected>), Refused> {
+    let chosen = select::for_saving(app, tx, new)?;
+    let scripts = scripts::for_saving(app, tx, new, &chosen, app.now())?;
+    for one in &scripts {
+        values_agree(&app.content, one, &chosen)?;
     }
-    Ok(i64::from(hold) * SECOND)
+    Ok((chosen, scripts))
 }
 
-/// # Errors
-/// Out of range.
-pub fn expiry_ms(app: &App, new: &NewJob) -> Result<i64, Refused> {
-    let expiry = new.expiry_s.unwrap_or(app.settings.dispatch.expiry_s);
-    let least = if app.dev { 1 } else { 60 };
-    if !(least..=MAX_EXPIRY_S).contains(&expiry) {
-        return Err(Refused::invalid("expiry_s", expiry, "a run cannot wait for so long")
-            .remedy(format!("{least} to {MAX_EXPIRY_S} s")));
+/// As it is stored.
+pub fn selection(chosen: &Chosen, scripts: &[Selected]) -> Selection {
+    Selection {
+        postures: chosen.places.iter().map(|(place, _)| place.clone()).collect(),
+        scripts: scripts.iter().map(Selected::stored).collect(),
+        controls: chosen.controls(),
+        assets: u32::try_from(chosen.assets.len()).unwrap_or(u32::MAX),
     }
-    Ok(i64::from(expiry) * SECOND)
-}
-
-/// The library scripts offered for what was chosen, less those that were not wanted; in order of the
-/// lowest control number they are for.
-fn library_scripts<'a>(
-    content: &'a Content,
-    chosen: &Chosen,
-    new: &NewJob,
-) -> Result<Vec<&'a LibraryScript>, Refused> {
-    let mut offered: Vec<(u32, &LibraryScript)> = Vec::new();
-    for own in content.scripts() {
-        let for_it =
-            chosen.postures.iter().filter(|one| fixes(&own.script, &one.place.policy, &one.place.spot));
-        if let Some(number) = for_it
-            .filter_map(|one| content.control(&one.place.spot.control))
-            .map(|control| control.number)
-            .min()
-        {
-            offered.push((number, own));
-        }
-    }
-    offered.sort_by(|(a, one), (b, other)| (a, &one.script.key).cmp(&(b, &other.script.key)));
-    let mut offered: Vec<_> = offered.into_iter().map(|(_, own)| own).collect();
-    if let Some(wanted) = &new.scripts {
-        if let Some(odd) = wanted.iter().find(|key| !offered.iter().any(|own| own.script.key == **key)) {
-            let keys: Vec<_> = offered.iter().map(|own| own.script.key.as_str()).collect();
-            return Err(Refused::invalid(
-                "scripts",
-                odd,
-                "this library script is not offered for what was chosen",
-            )
-            .remedy(format!(
-                "offered are: {}",
-                if keys.is_empty() { "none".into() } else { keys.join(", ") }
-            )));
-        }
-        offered.retain(|own| wanted.contains(&own.script.key));
-    }
-    Ok(offered)
-}
-
-fn check_scripts(scripts: &[JobScript]) -> Result<(), Refused> {
-    if scripts.is_empty() {
-        return Err(Refused::invalid("scripts", "none", "no script would run")
-            .remedy("choose postures for which a fix is available, or give a custom script"));
-    }
-    if scripts.len() > MAX_SCRIPTS {
-        return Err(Refused::invalid("scripts", scripts.len(), "too many scripts in one job")
-            .remedy(format!("choose at most {MAX_SCRIPTS}")));
-    }
-    for (n, script) in scripts.iter().enumerate() {
-        if scripts[..n].iter().any(|other| other.digest == script.digest) {
-            return Err(Refused::invalid("custom_scripts", script.digest, "one script comes twice")
-                .remedy("give it once"));
-        }
-    }
-    Ok(())
 }
 
 /// That on every asset where it would run one value serves all who want one.
-fn values_agree(
-    content: &Content,
-    script: &Script,
-    chosen: &Chosen,
-    given: &BTreeMap<String, String>,
-    everywhere: bool,
-) -> Result<(), Refused> {
+fn values_agree(content: &Content, one: &Selected, chosen: &Chosen) -> Result<(), Refused> {
     let mut by_asset: BTreeMap<&AssetId, Vec<Place>> = BTreeMap::new();
-    if everywhere {
+    if !one.is_library() {
         by_asset.extend(chosen.assets.iter().map(|asset| (asset, Vec::new())));
     }
-    for place in chosen.postures.iter().map(|posture| &posture.place).filter(|place| targets(script, place)) {
+    let places = chosen.places.iter().map(|(place, _)| place);
+    for place in places.filter(|place| targets(&one.script, place)) {
         by_asset.entry(&place.asset).or_default().push(place.clone());
     }
     for places in by_asset.values() {
-        resolve(content, script, places, given).map_err(|error| {
+        resolve(content, &one.script, places, &one.params).map_err(|error| {
             Refused::conflict("no-value", "no value serves all that was chosen")
                 .field("postures")
-                .value(&script.key)
+                .value(&one.row.key)
                 .detail(error.to_string())
                 .remedy("leave out the script, or the postures of all but one of the policies named")
         })?;

@@ -1,15 +1,19 @@
-//! Choosing: only what failed, only on eligible assets, at most 100 controls.
+//! Choosing: only what failed, only on eligible assets, at most 100 controls; and which assets that
+//! leads to.
 
 use std::collections::BTreeSet;
 
-use aright_shared::api::{MAX_CONTROLS, NewJob};
-use aright_shared::id::AssetId;
+use aright_shared::api::{MAX_CONTROLS, NewJob, Selection};
+use aright_shared::content::policy::Tags;
+use aright_shared::id::{AssetId, Key};
 use aright_shared::posture::Verdict;
 use serde_json::json;
 
+use super::members::Members;
 use crate::app::App;
 use crate::error::Refused;
-use crate::store::postures::{self, Posture};
+use crate::store::jobs::{self, Job};
+use crate::store::postures::{self, Place, Posture};
 use crate::store::{Conn, assets};
 
 /// Most offending rows that a refusal lists.
@@ -17,46 +21,115 @@ const LISTED: usize = 1000;
 
 /// What a job works on.
 pub struct Chosen {
-    pub postures: Vec<Posture>,
-    /// Sorted; with those that were added singly.
+    /// Each with its verdict of now, if there still is one; of the job's assets only.
+    pub places: Vec<(Place, Option<Verdict>)>,
+    /// In order of id; with those that were added.
     pub assets: Vec<AssetId>,
-    pub controls: usize,
 }
 
-/// Finds what `new` chooses.
+impl Chosen {
+    /// One control on several technologies counts once.
+    pub fn controls(&self) -> u32 {
+        let controls: BTreeSet<&Key> = self.places.iter().map(|(place, _)| &place.spot.control).collect();
+        u32::try_from(controls.len()).unwrap_or(u32::MAX)
+    }
+
+    fn of(app: &App, members: &Members<'_>, places: Vec<(Place, Option<Verdict>)>) -> Self {
+        let places = places.into_iter().filter(|(place, _)| members.keeps_postures(&place.asset)).collect();
+        Self { places, assets: members.all(app) }
+    }
+}
+
+/// What `job` chooses, as it is to be saved.
 ///
 /// # Errors
 /// Lists what may not be chosen.
-pub fn choose(app: &App, conn: &Conn, new: &NewJob) -> Result<Chosen, Refused> {
-    let excluded = |asset: &AssetId| new.exclude_assets.contains(asset);
-    let mut found = by_id(conn, new)?;
-    found.extend(by_filter(app, conn, new)?);
-    found.retain(|posture| !excluded(&posture.place.asset));
+pub fn for_saving(app: &App, conn: &Conn, job: &NewJob) -> Result<Chosen, Refused> {
+    is_sound(job)?;
+    are_known(conn, job)?;
+    let mut found = by_id(conn, job)?;
+    found.extend(by_filter(app, conn, job)?);
     found.sort_by(|a, b| a.id.cmp(&b.id));
     found.dedup_by(|a, b| a.id == b.id);
+    let with_posture = found.iter().map(|posture| posture.place.asset.clone()).collect();
+    let members = Members::new(conn, job, with_posture)?;
+    found.retain(|posture| members.keeps_postures(&posture.place.asset));
     only_remediable(app, &found)?;
-    let mut chosen: BTreeSet<AssetId> = found.iter().map(|posture| posture.place.asset.clone()).collect();
-    chosen.extend(singly(app, conn, new)?.into_iter().filter(|asset| !excluded(asset)));
-    let controls: BTreeSet<_> = found.iter().map(|posture| &posture.place.spot.control).collect();
-    let controls = controls.len();
-    if controls > MAX_CONTROLS {
-        return Err(Refused::invalid(
-            "postures",
-            format!("{controls} controls"),
-            "too many controls in one job",
-        )
-        .remedy(format!("choose at most {MAX_CONTROLS}, and make a second job of the rest")));
-    }
-    if chosen.is_empty() {
+    only_eligible(app, job)?;
+    let places = found.into_iter().map(|posture| (posture.place, Some(posture.status))).collect();
+    let chosen = Chosen::of(app, &members, places);
+    are_few(&chosen)?;
+    // What is looked up later may be there later.
+    if chosen.assets.is_empty() && job.include_tags.is_none() && job.selection == Selection::Frozen {
         return Err(Refused::invalid("filter", "nothing", "nothing was chosen that could be remediated")
             .remedy("choose failed postures on eligible assets: aright posture list --status fail"));
     }
-    Ok(Chosen { postures: found, assets: chosen.into_iter().collect(), controls })
+    Ok(chosen)
 }
 
-fn by_id(conn: &Conn, new: &NewJob) -> Result<Vec<Posture>, Refused> {
+/// What a saved job works on now: its frozen postures as they are, or those that are found.
+///
+/// # Errors
+/// Too many controls, or the store failed.
+pub fn for_run(app: &App, conn: &Conn, job: &Job) -> Result<Chosen, Refused> {
+    let places: Vec<_> = match job.spec.selection {
+        Selection::Frozen => jobs::postures(conn, &job.id)?,
+        Selection::EachRun => by_filter(app, conn, &job.spec)?
+            .into_iter()
+            .filter(|posture| posture.status == Verdict::Fail)
+            .map(|posture| (posture.place, Some(posture.status)))
+            .collect(),
+    };
+    let with_posture = places.iter().map(|(place, _)| place.asset.clone()).collect();
+    let chosen = Chosen::of(app, &Members::new(conn, &job.spec, with_posture)?, places);
+    are_few(&chosen)?;
+    Ok(chosen)
+}
+
+fn is_sound(job: &NewJob) -> Result<(), Refused> {
+    if job.selection == Selection::EachRun && (job.filter.is_none() || !job.postures.is_empty()) {
+        return Err(Refused::invalid(
+            "selection",
+            job.selection,
+            "only a filter can be looked up at each run",
+        )
+        .remedy("give a filter and no postures by id, or leave the selection frozen"));
+    }
+    for (field, tags) in [("include_tags", &job.include_tags), ("exclude_tags", &job.exclude_tags)] {
+        if let Some(Tags::Any(list) | Tags::All(list)) = tags
+            && list.is_empty()
+        {
+            return Err(Refused::invalid(field, "[]", "no tag is named").remedy("name some, or leave it out"));
+        }
+    }
+    Ok(())
+}
+
+/// An asset that is left out must be one: a slip of the pen would let it in.
+fn are_known(conn: &Conn, job: &NewJob) -> Result<(), Refused> {
+    let named = [("exclude_assets", &job.exclude_assets), ("remove_assets", &job.remove_assets)];
+    let named = named.into_iter().flat_map(|(field, list)| list.iter().map(move |asset| (field, asset)));
+    for (field, asset) in named.chain(job.skip.iter().map(|skip| ("skip.asset", &skip.asset))) {
+        if assets::hostname(conn, asset)?.is_none() {
+            return Err(Refused::invalid(field, asset, "there is no such asset")
+                .remedy("list what there is: aright asset list"));
+        }
+    }
+    Ok(())
+}
+
+fn are_few(chosen: &Chosen) -> Result<(), Refused> {
+    let controls = chosen.controls();
+    if controls as usize <= MAX_CONTROLS {
+        return Ok(());
+    }
+    Err(Refused::invalid("postures", format!("{controls} controls"), "too many controls in one job")
+        .remedy(format!("choose at most {MAX_CONTROLS}, and make a second job of the rest")))
+}
+
+fn by_id(conn: &Conn, job: &NewJob) -> Result<Vec<Posture>, Refused> {
     let (mut found, mut unknown) = (Vec::new(), Vec::new());
-    for id in &new.postures {
+    for id in &job.postures {
         match postures::get(conn, id)? {
             Some(posture) => found.push(posture),
             None => unknown.push(json!({"posture": id})),
@@ -71,8 +144,8 @@ fn by_id(conn: &Conn, new: &NewJob) -> Result<Vec<Posture>, Refused> {
 }
 
 /// Without a status the remediable ones are meant; with one what it finds is taken at its word.
-fn by_filter(app: &App, conn: &Conn, new: &NewJob) -> Result<Vec<Posture>, Refused> {
-    let Some(filter) = &new.filter else { return Ok(Vec::new()) };
+fn by_filter(app: &App, conn: &Conn, job: &NewJob) -> Result<Vec<Posture>, Refused> {
+    let Some(filter) = &job.filter else { return Ok(Vec::new()) };
     if !filter.status.is_empty() {
         return Ok(postures::list(conn, filter, None, None)?);
     }
@@ -112,17 +185,17 @@ fn only_remediable(app: &App, found: &[Posture]) -> Result<(), Refused> {
         .items(offending.into_iter().take(LISTED)))
 }
 
-fn singly(app: &App, conn: &Conn, new: &NewJob) -> Result<Vec<AssetId>, Refused> {
+/// Of those added singly.
+fn only_eligible(app: &App, job: &NewJob) -> Result<(), Refused> {
     let mut offending = Vec::new();
-    for asset in &new.include_assets {
-        let known = assets::get(conn, asset)?.is_some();
-        let reasons = if known { reasons(app, asset) } else { vec!["no such asset".to_owned()] };
+    for asset in &job.include_assets {
+        let reasons = reasons(app, asset);
         if !reasons.is_empty() {
             offending.push(json!({"asset": asset, "not_eligible": reasons}));
         }
     }
     match offending.is_empty() {
-        true => Ok(new.include_assets.clone()),
+        true => Ok(()),
         false => Err(Refused::conflict("not-eligible", "some assets are not eligible")
             .field("include_assets")
             .value(offending.len())

@@ -1,5 +1,7 @@
 //! Assets: hosts with an agent.
 
+use std::collections::{BTreeSet, HashMap};
+
 use aright_shared::api::PostureCounts;
 use aright_shared::digest::Digest;
 use aright_shared::id::{AssetId, Key};
@@ -155,6 +157,24 @@ pub fn hostname(conn: &Conn, id: &AssetId) -> Result<Option<String>, StoreError>
 pub fn tags(conn: &Conn, id: &AssetId) -> Result<Vec<String>, StoreError> {
     conn.rows("SELECT tag FROM asset_tags WHERE asset = $1 ORDER BY tag", params![id.as_str()], |row| {
         row.get(0)
+    })
+}
+
+/// Of every asset that has some.
+pub fn all_tags(conn: &Conn) -> Result<HashMap<AssetId, BTreeSet<String>>, StoreError> {
+    let rows: Vec<(AssetId, String)> =
+        conn.rows("SELECT asset, tag FROM asset_tags", [], |row| Ok((parsed(row, 0)?, row.get(1)?)))?;
+    let mut tags: HashMap<AssetId, BTreeSet<String>> = HashMap::new();
+    for (asset, tag) in rows {
+        tags.entry(asset).or_default().insert(tag);
+    }
+    Ok(tags)
+}
+
+/// Id and host name of all that are not revoked, in order of host name.
+pub fn names(conn: &Conn) -> Result<Vec<(AssetId, String)>, StoreError> {
+    conn.rows("SELECT id, hostname FROM assets WHERE revoked_at IS NULL ORDER BY hostname, id", [], |row| {
+        Ok((parsed(row, 0)?, row.get(1)?))
     })
 }
 

@@ -1,15 +1,15 @@
-//! Jobs, with the selection that was frozen when they were saved.
+//! Jobs, with what they chose.
 
 use std::collections::BTreeMap;
 
 use aright_shared::api::{JobState, NewJob};
 use aright_shared::digest::Digest;
-use aright_shared::id::{AssetId, JobId};
+use aright_shared::id::JobId;
 use aright_shared::posture::{Spot, Verdict};
 use aright_shared::time::Millis;
 use rusqlite::{Row, params};
 
-use super::conn::{json, millis, parsed, parsed_opt};
+use super::conn::{json, millis, millis_opt, parsed, parsed_opt};
 use super::postures::Place;
 use super::{Conn, StoreError, Tx};
 
@@ -21,8 +21,10 @@ pub struct Job {
     /// As it was asked for.
     pub spec: NewJob,
     pub controls: u32,
+    pub assets: u32,
     pub created: Millis,
     pub created_by: String,
+    pub next: Option<Next>,
 }
 
 /// A script of a job, with what the job gives it.
@@ -32,48 +34,106 @@ pub struct JobScript {
     pub params: BTreeMap<String, String>,
 }
 
-/// What a job works on.
+/// What a job works on, as it was chosen when it was saved, or when its last run began.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     pub postures: Vec<Place>,
-    /// Every asset of the job, chosen through postures or singly.
-    pub assets: Vec<AssetId>,
     pub scripts: Vec<JobScript>,
+    pub controls: u32,
+    pub assets: u32,
 }
 
-const COLUMNS: &str = "id, name, state, spec, controls, created_at, created_by";
+/// The occurrence after those that have a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Next {
+    pub due: Millis,
+    /// When its run is to be made.
+    pub run: Millis,
+}
+
+const COLUMNS: &str =
+    "id, name, state, spec, controls, assets, created_at, created_by, next_due_at, next_run_at";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
+    let next = match (millis_opt(row, 8)?, millis_opt(row, 9)?) {
+        (Some(due), Some(run)) => Some(Next { due, run }),
+        _ => None,
+    };
     Ok(Job {
         id: parsed(row, 0)?,
         name: row.get(1)?,
         state: parsed(row, 2)?,
         spec: json(row, 3)?,
         controls: row.get(4)?,
-        created: millis(row, 5)?,
-        created_by: row.get(6)?,
+        assets: row.get(5)?,
+        created: millis(row, 6)?,
+        created_by: row.get(7)?,
+        next,
     })
 }
 
-pub fn insert(tx: &Tx<'_>, job: &Job, selection: &Selection) -> Result<(), StoreError> {
+/// A new one, without its selection.
+pub fn insert(tx: &Tx<'_>, job: &Job) -> Result<(), StoreError> {
     tx.execute(
-        &format!("INSERT INTO jobs ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)"),
+        "INSERT INTO jobs (id, name, state, spec, controls, assets, created_at, created_by, \
+         next_due_at, next_run_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         params![
             job.id.as_str(),
             job.name,
             job.state.as_str(),
             serde_json::to_string(&job.spec)?,
             job.controls,
+            job.assets,
             job.created.0,
-            job.created_by
+            job.created_by,
+            job.next.map(|next| next.due.0),
+            job.next.map(|next| next.run.0)
         ],
     )?;
+    Ok(())
+}
+
+/// As it is asked for now.
+pub fn set_spec(tx: &Tx<'_>, id: &JobId, spec: &NewJob) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE jobs SET name = $1, spec = $2 WHERE id = $3",
+        params![spec.name, serde_json::to_string(spec)?, id.as_str()],
+    )?;
+    Ok(())
+}
+
+pub fn set_next(tx: &Tx<'_>, id: &JobId, next: Option<Next>) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE jobs SET next_due_at = $1, next_run_at = $2 WHERE id = $3",
+        params![next.map(|next| next.due.0), next.map(|next| next.run.0), id.as_str()],
+    )?;
+    Ok(())
+}
+
+/// Active ones with an occurrence whose run is to be made.
+pub fn with_next(conn: &Conn, now: Millis) -> Result<Vec<Job>, StoreError> {
+    conn.readable_rows(
+        &format!(
+            "SELECT {COLUMNS} FROM jobs WHERE next_run_at <= $1 AND state = 'active' ORDER BY next_run_at, id"
+        ),
+        params![now.0],
+        read,
+    )
+}
+
+/// In place of what was chosen before.
+pub fn select(tx: &Tx<'_>, id: &JobId, selection: &Selection) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE jobs SET controls = $1, assets = $2 WHERE id = $3",
+        params![selection.controls, selection.assets, id.as_str()],
+    )?;
+    tx.execute("DELETE FROM job_postures WHERE job = $1", params![id.as_str()])?;
     for place in &selection.postures {
         tx.execute(
             "INSERT INTO job_postures (job, asset, policy, control, technology, instance) \
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
             params![
-                job.id.as_str(),
+                id.as_str(),
                 place.asset.as_str(),
                 place.policy.as_str(),
                 place.spot.control.as_str(),
@@ -82,21 +142,11 @@ pub fn insert(tx: &Tx<'_>, job: &Job, selection: &Selection) -> Result<(), Store
             ],
         )?;
     }
-    for asset in &selection.assets {
-        tx.execute(
-            "INSERT INTO job_assets (job, asset) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            params![job.id.as_str(), asset.as_str()],
-        )?;
-    }
+    tx.execute("DELETE FROM job_scripts WHERE job = $1", params![id.as_str()])?;
     for (script, position) in selection.scripts.iter().zip(0_i64..) {
         tx.execute(
             "INSERT INTO job_scripts (job, position, script, params) VALUES ($1, $2, $3, $4)",
-            params![
-                job.id.as_str(),
-                position,
-                script.digest.to_string(),
-                serde_json::to_string(&script.params)?
-            ],
+            params![id.as_str(), position, script.digest.to_string(), serde_json::to_string(&script.params)?],
         )?;
     }
     Ok(())
@@ -120,11 +170,11 @@ pub fn set_state(tx: &Tx<'_>, id: &JobId, state: JobState) -> Result<(), StoreEr
     Ok(())
 }
 
-/// A job without a run that is still to come or to end has ended.
+/// An active job with nothing to come has ended: no run, and no occurrence.
 pub fn end_if_done(tx: &Tx<'_>, id: &JobId) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE jobs SET state = 'ended' WHERE id = $1 AND NOT EXISTS \
-         (SELECT 1 FROM runs WHERE job = $1 AND state IN ('pending', 'executing', 'paused'))",
+        "UPDATE jobs SET state = 'ended' WHERE id = $1 AND state = 'active' AND next_due_at IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM runs WHERE job = $1 AND state IN ('pending', 'executing', 'paused'))",
         params![id.as_str()],
     )?;
     Ok(())
@@ -145,12 +195,6 @@ pub fn postures(conn: &Conn, id: &JobId) -> Result<Vec<(Place, Option<Verdict>)>
     )
 }
 
-pub fn assets(conn: &Conn, id: &JobId) -> Result<Vec<AssetId>, StoreError> {
-    conn.rows("SELECT asset FROM job_assets WHERE job = $1 ORDER BY asset", params![id.as_str()], |row| {
-        parsed(row, 0)
-    })
-}
-
 pub fn scripts(conn: &Conn, id: &JobId) -> Result<Vec<JobScript>, StoreError> {
     conn.rows(
         "SELECT script, params FROM job_scripts WHERE job = $1 ORDER BY position",
@@ -159,13 +203,9 @@ pub fn scripts(conn: &Conn, id: &JobId) -> Result<Vec<JobScript>, StoreError> {
     )
 }
 
-/// How many postures and assets were chosen.
-pub fn counts(conn: &Conn, id: &JobId) -> Result<(u32, u32), StoreError> {
-    let found = conn.row(
-        "SELECT (SELECT COUNT(*) FROM job_postures WHERE job = $1), \
-         (SELECT COUNT(*) FROM job_assets WHERE job = $1)",
-        params![id.as_str()],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
+/// How many postures were chosen.
+pub fn count_postures(conn: &Conn, id: &JobId) -> Result<u32, StoreError> {
+    let found =
+        conn.row("SELECT COUNT(*) FROM job_postures WHERE job = $1", params![id.as_str()], |row| row.get(0))?;
     Ok(found.unwrap_or_default())
 }

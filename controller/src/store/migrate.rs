@@ -23,9 +23,11 @@ fn up_to(conn: &mut Connection, path: &Path, backups: &Path, all: &[&str]) -> Re
         return Err(StoreError::Newer { path: path.display().to_string(), found, known });
     }
     for (sql, version) in all.iter().zip(1..).skip(usize::try_from(found).unwrap_or(0)) {
-        if version > 1 {
-            std::fs::create_dir_all(backups).map_err(|error| StoreError::Commit(error.to_string()))?;
-            conn.backup("main", backups.join(format!("before-version-{version}.db")), None)?;
+        // A fresh one has nothing to lose.
+        if found > 0 {
+            let copy = backups.join(format!("before-version-{version}.db"));
+            private_file(backups, &copy).map_err(|error| StoreError::Commit(error.to_string()))?;
+            conn.backup("main", copy, None)?;
         }
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         tx.execute_batch(sql)?;
@@ -33,6 +35,13 @@ fn up_to(conn: &mut Connection, path: &Path, backups: &Path, all: &[&str]) -> Re
         tx.commit()?;
     }
     Ok(())
+}
+
+/// An empty file that nobody else may read, for what is in the database is for nobody else.
+fn private_file(folder: &Path, file: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file).map(drop)
 }
 
 #[cfg(test)]
@@ -53,6 +62,8 @@ mod tests {
         let copy = Connection::open(backups.join("before-version-2.db")).expect("the copy");
         assert!(copy.query_row("SELECT x FROM a", [], |row| row.get::<_, String>(0)).is_ok());
         assert!(copy.prepare("SELECT y FROM a").is_err(), "the copy is from before");
+        let mode = std::fs::metadata(backups.join("before-version-2.db")).expect("the copy").permissions();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o077, 0, "for us alone");
         let refused = up_to(&mut conn, &path, &backups, &two[..1]).expect_err("newer");
         assert!(matches!(refused, StoreError::Newer { found: 2, known: 1, .. }), "{refused}");
     }

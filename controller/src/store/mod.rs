@@ -13,6 +13,7 @@ pub mod jobs;
 mod migrate;
 pub mod observations;
 pub mod postures;
+pub mod run_assets;
 pub mod runs;
 pub mod scripts;
 pub mod sessions;

@@ -30,6 +30,8 @@ pub struct Task {
     pub params: BTreeMap<String, String>,
     pub targets: Vec<Target>,
     pub timeout_ms: i64,
+    /// Not delivered earlier, where its host goes by its own clock.
+    pub not_before: Option<Millis>,
     /// Of its order, once there was one.
     pub nonce: Option<String>,
     pub state: TaskState,
@@ -76,6 +78,7 @@ impl Task {
             params: resolved.params,
             targets: resolved.targets,
             timeout_ms,
+            not_before: None,
             nonce: None,
             state: TaskState::Queued,
             end: None,
@@ -119,7 +122,8 @@ pub struct End {
 
 const COLUMNS: &str = "t.id, t.job, t.run, t.asset, t.script, t.position, t.params, t.targets, \
      t.timeout_ms, t.state, t.outcome, t.refusal, t.change, t.detail, t.queued_at, t.delivered_at, \
-     t.running_at, t.ended_at, t.nonce, t.kind, t.asked_by, t.expires_at, t.undo_of";
+     t.running_at, t.ended_at, t.nonce, t.kind, t.asked_by, t.expires_at, t.undo_of, \
+     t.not_before_at";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Task> {
     let outcome: Option<Outcome> = parsed_opt(row, 10)?;
@@ -146,6 +150,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Task> {
         params: json(row, 6)?,
         targets: json(row, 7)?,
         timeout_ms: row.get(8)?,
+        not_before: millis_opt(row, 23)?,
         state: parsed(row, 9)?,
         end,
         queued: millis(row, 14)?,
@@ -160,8 +165,9 @@ pub fn insert(tx: &Tx<'_>, task: &Task) -> Result<(), StoreError> {
     let end = task.end.as_ref();
     tx.execute(
         "INSERT INTO tasks (id, job, run, asset, script, position, params, targets, timeout_ms, state, \
-         outcome, refusal, change, detail, queued_at, ended_at, kind, asked_by, expires_at, undo_of) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+         outcome, refusal, change, detail, queued_at, ended_at, kind, asked_by, expires_at, undo_of, \
+         not_before_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
+         $18, $19, $20, $21)",
         params![
             task.id.as_str(),
             task.job().map(JobId::as_str),
@@ -185,7 +191,8 @@ pub fn insert(tx: &Tx<'_>, task: &Task) -> Result<(), StoreError> {
                 Cause::Person { expires, .. } => Some(expires.0),
                 Cause::Run { .. } => None,
             },
-            task.undo_of.as_ref().map(TaskId::as_str)
+            task.undo_of.as_ref().map(TaskId::as_str),
+            task.not_before.map(|at| at.0)
         ],
     )?;
     Ok(())
@@ -219,17 +226,19 @@ pub fn list(
     )
 }
 
-/// The one that the asset may have next: what a person asked for, then of an executing run, in order, while none
-/// of its others is under way.
-pub fn next(conn: &Conn, asset: &AssetId, now: Millis) -> Result<Option<Task>, StoreError> {
-    conn.row(
+/// Those that the asset may have next, while none of its others is under way: first what a person asked
+/// for; then of the executing runs in turn, the one that had least, in order.
+pub fn candidates(conn: &Conn, asset: &AssetId, now: Millis) -> Result<Vec<Task>, StoreError> {
+    conn.rows(
         &format!(
             "SELECT {COLUMNS} FROM tasks t LEFT JOIN runs r ON r.id = t.run \
              WHERE t.asset = $1 AND t.state = 'queued' AND COALESCE(r.state, 'executing') = 'executing' \
-             AND COALESCE(r.expires_at, t.expires_at) > $2 \
+             AND COALESCE(r.expires_at, t.expires_at) > $2 AND COALESCE(t.not_before_at, 0) <= $2 \
              AND NOT EXISTS (SELECT 1 FROM tasks o WHERE o.asset = $1 \
              AND o.state IN ('delivered', 'running', 'confirming')) \
-             ORDER BY COALESCE(r.started_at, 0), t.run, t.position, t.id LIMIT 1"
+             ORDER BY t.run IS NOT NULL, \
+             (SELECT COUNT(*) FROM tasks s WHERE s.run = t.run AND s.asset = $1 AND s.delivered_at IS NOT NULL), \
+             r.started_at, t.run, t.position, t.id"
         ),
         params![asset.as_str(), now.0],
         read,
@@ -267,7 +276,7 @@ pub fn start(
          silent_at = $1 + timeout_ms + $2 \
          WHERE id = $3 AND asset = $4 AND nonce = $5 AND state IN ('queued', 'delivered') \
          AND (run IS NULL OR EXISTS \
-         (SELECT 1 FROM runs WHERE runs.id = tasks.run AND runs.state = 'executing'))",
+         (SELECT 1 FROM runs WHERE runs.id = tasks.run AND runs.state IN ('executing', 'paused')))",
         params![now.0, silence_ms, id.as_str(), asset.as_str(), nonce],
     )?;
     Ok(changed == 1)
@@ -356,7 +365,8 @@ pub fn overdue(conn: &Conn, now: Millis) -> Result<Vec<Task>, StoreError> {
     conn.readable_rows(
         &format!(
             "SELECT {COLUMNS} FROM tasks t LEFT JOIN runs r ON r.id = t.run \
-             WHERE t.state = 'queued' AND COALESCE(r.expires_at, t.expires_at) <= $1"
+             WHERE t.state = 'queued' AND COALESCE(r.expires_at, t.expires_at) <= $1 \
+             AND COALESCE(r.state, '') <> 'paused'"
         ),
         params![now.0],
         read,
@@ -372,11 +382,59 @@ pub fn silent(conn: &Conn, now: Millis) -> Result<Vec<Task>, StoreError> {
     )
 }
 
-/// Those of a job that have not begun.
-pub fn not_begun(conn: &Conn, job: &JobId) -> Result<Vec<Task>, StoreError> {
+/// Those of a run that have not begun.
+pub fn not_begun(conn: &Conn, run: &RunId) -> Result<Vec<Task>, StoreError> {
     conn.rows(
-        &format!("SELECT {COLUMNS} FROM tasks t WHERE t.job = $1 AND t.state IN ('queued', 'delivered')"),
-        params![job.as_str()],
+        &format!("SELECT {COLUMNS} FROM tasks t WHERE t.run = $1 AND t.state IN ('queued', 'delivered')"),
+        params![run.as_str()],
         read,
+    )
+}
+
+/// Those of a run whose scripts run.
+pub fn at_work(conn: &Conn, run: &RunId) -> Result<Vec<Task>, StoreError> {
+    conn.rows(
+        &format!("SELECT {COLUMNS} FROM tasks t WHERE t.run = $1 AND t.state IN ('running', 'confirming')"),
+        params![run.as_str()],
+        read,
+    )
+}
+
+/// Delivered or running ones of any run.
+pub fn of_runs_under_way(conn: &Conn) -> Result<Vec<Task>, StoreError> {
+    conn.readable_rows(
+        &format!(
+            "SELECT {COLUMNS} FROM tasks t \
+             WHERE t.run IS NOT NULL AND t.state IN ('delivered', 'running', 'confirming')"
+        ),
+        [],
+        read,
+    )
+}
+
+/// Queued ones whose hosts' clocks have come to the time: they wait no longer.
+pub fn now_due(tx: &Tx<'_>, now: Millis) -> Result<Vec<AssetId>, StoreError> {
+    tx.readable_rows(
+        "UPDATE tasks SET not_before_at = NULL WHERE state = 'queued' AND not_before_at <= $1 RETURNING asset",
+        params![now.0],
+        |row| parsed(row, 0),
+    )
+}
+
+pub fn has_now_due(conn: &Conn, now: Millis) -> Result<bool, StoreError> {
+    let found = conn.row(
+        "SELECT 1 FROM tasks WHERE state = 'queued' AND not_before_at <= $1 LIMIT 1",
+        params![now.0],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
+/// Hosts with something queued: of one run, or at all.
+pub fn assets_waiting(conn: &Conn, run: Option<&RunId>) -> Result<Vec<AssetId>, StoreError> {
+    conn.readable_rows(
+        "SELECT DISTINCT asset FROM tasks WHERE state = 'queued' AND ($1 IS NULL OR run = $1)",
+        params![run.map(RunId::as_str)],
+        |row| parsed(row, 0),
     )
 }

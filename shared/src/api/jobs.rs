@@ -12,7 +12,7 @@ use crate::content::script::Origin;
 use crate::digest::Digest;
 use crate::id::{AssetId, JobId, Key, PostureId, RunId};
 use crate::outcome::{Outcome, words};
-use crate::task::TaskState;
+use crate::task::{ClockVerdict, TaskState};
 use crate::time::Millis;
 
 /// A job as it is asked for, and as a file holds it. Unknown keys are refused.
@@ -322,12 +322,16 @@ pub struct Reach {
     /// How many more there are.
     #[serde(default)]
     pub left_off: u32,
+    /// The next occurrences of its schedule, at most five.
+    #[serde(default)]
+    pub next: Vec<Millis>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReachHost {
     pub asset: AssetId,
     pub hostname: String,
+    pub clock: ClockVerdict,
     /// Why nothing of the job reaches it; absent for an asset of the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why_not: Option<String>,

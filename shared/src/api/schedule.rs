@@ -18,6 +18,17 @@ pub enum Schedule {
     Repeat(Repeat),
 }
 
+impl Schedule {
+    /// By whose clock; `now` asks none.
+    pub fn zone(&self) -> Option<&Zone> {
+        match self {
+            Self::Now => None,
+            Self::Once(once) => Some(&once.zone),
+            Self::Repeat(repeat) => Some(&repeat.zone),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Once {

@@ -1,61 +1,45 @@
-//! `POST jobs/{id}/cancel`: what is pending or has not begun ends now, what runs ends by itself.
+//! `POST jobs/{id}/cancel`: all its runs, and no further ones.
 
 use std::sync::Arc;
 
-use aright_shared::api::Job;
+use aright_shared::api::{Job, JobState};
 use aright_shared::id::JobId;
-use aright_shared::outcome::{HostChange, Outcome};
 use axum::extract::State;
 use axum::{Extension, Json};
 
-use super::{find, view};
+use super::change;
 use crate::app::App;
 use crate::auth::operator::User;
-use crate::dispatch::end;
 use crate::error::Refused;
 use crate::http_in::Id;
-use crate::store::tasks::End;
-use crate::store::{audit, jobs, runs, tasks};
+use crate::jobs::cancel;
+use crate::store::{audit, jobs, runs};
 
 pub async fn handle(
     State(app): State<Arc<App>>,
     Extension(user): Extension<User>,
     Id(id): Id<JobId>,
 ) -> Result<Json<Job>, Refused> {
-    let (shared, now) = (app.clone(), app.now());
-    app.store
-        .write(move |tx| {
-            let job = find(tx, &id)?;
-            if runs::of_job(tx, &id)?.iter().all(|run| run.state.is_final()) {
-                return Err(Refused::conflict("nothing-to-cancel", "all runs of the job have ended")
-                    .field("job")
-                    .value(&id)
-                    .remedy("to undo what it did, use aright task undo"));
-            }
-            let ended = End {
-                outcome: Outcome::Cancelled,
-                refusal: None,
-                change: HostChange::None,
-                detail: format!("cancelled by {} before it began", user.name),
-            };
-            for task in tasks::not_begun(tx, &id)? {
-                end::by_us(&shared, tx, &task, &ended, now)?;
-            }
-            runs::cancel(tx, &id, now)?;
-            runs::finish(tx, now)?;
-            jobs::end_if_done(tx, &id)?;
-            let entry = audit::Entry {
-                at: now,
-                who: &user.name,
-                action: "job.cancel",
-                subject: id.as_str(),
-                detail: &job.name,
-            };
-            audit::append(tx, &entry)?;
-            tx.on_commit(move || shared.changed());
-            let job = find(tx, &id)?;
-            view(tx, job)
-        })
-        .await
-        .map(Json)
+    change(app, id, move |app, tx, job| {
+        let (now, who) = (app.now(), user.name.as_str());
+        let open = runs::open(tx, &job.id)?;
+        if open.is_empty() && job.next.is_none() {
+            return Err(Refused::conflict("nothing-to-cancel", "all runs of the job have ended")
+                .field("job")
+                .value(&job.id)
+                .remedy("to undo what it did, use aright task undo"));
+        }
+        for run in &open {
+            cancel::run(app, tx, run, who, now)?;
+        }
+        jobs::set_next(tx, &job.id, None)?;
+        if job.state == JobState::Inactive {
+            jobs::set_state(tx, &job.id, JobState::Active)?;
+        }
+        jobs::end_if_done(tx, &job.id)?;
+        let (action, subject) = ("job.cancel", job.id.as_str());
+        Ok(audit::append(tx, &audit::Entry { at: now, who, action, subject, detail: &job.name })?)
+    })
+    .await
+    .map(Json)
 }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use http::StatusCode;
 
-use super::{find, view};
+use super::shown;
 use crate::app::App;
 use crate::auth::operator::User;
 use crate::error::Refused;
@@ -23,9 +23,8 @@ pub async fn handle(
     let job = app
         .store
         .write(move |tx| {
-            let id = save::save(&shared, tx, &new, &user.name)?;
-            let job = find(tx, &id)?;
-            view(tx, job)
+            let id = save::create(&shared, tx, &new, &user.name)?;
+            shown(tx, &id)
         })
         .await?;
     tracing::info!(job.id = %job.id, postures = job.postures, assets = job.assets, "saved a job");

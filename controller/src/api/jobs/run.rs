@@ -1,8 +1,8 @@
-//! `POST jobs/{id}/runs`: once more, from the same selection.
+//! `POST jobs/{id}/runs`: once more, besides its schedule.
 
 use std::sync::Arc;
 
-use aright_shared::api::{JobState, NewRun, Run};
+use aright_shared::api::{JobState, NewJob, NewRun, Run};
 use aright_shared::id::JobId;
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::auth::operator::User;
 use crate::error::Refused;
 use crate::http_in::{Id, MaybeBody};
-use crate::jobs::save;
+use crate::jobs::occur;
 use crate::store::{audit, jobs, runs};
 
 pub async fn handle(
@@ -27,16 +27,23 @@ pub async fn handle(
         .store
         .write(move |tx| {
             let job = find(tx, &id)?;
-            if let Some(run) = runs::of_job(tx, &id)?.into_iter().find(|run| !run.state.is_final()) {
+            if job.state == JobState::Draft {
+                return Err(Refused::conflict("is-draft", "a draft has chosen nothing yet")
+                    .field("job")
+                    .value(&job.name)
+                    .remedy("save it first: aright job activate"));
+            }
+            if let Some(run) = runs::open(tx, &id)?.first() {
                 return Err(Refused::conflict("run-under-way", "the job has a run that has not ended")
                     .field("job")
                     .value(format!("run {} is {}", run.id, run.state))
                     .remedy("wait for its end, or cancel it"));
             }
-            let hold_ms = save::hold_ms(&shared, new.hold_s.or(job.spec.hold_s))?;
-            let expiry_ms = save::expiry_ms(&shared, &job.spec)?;
-            let run = save::add_run(&shared, tx, &id, hold_ms, expiry_ms)?;
-            jobs::set_state(tx, &id, JobState::Active)?;
+            let spec = NewJob { hold_s: new.hold_s.or(job.spec.hold_s), ..job.spec };
+            let run = occur::once_more(&shared, tx, &id, &spec)?;
+            if job.state == JobState::Ended {
+                jobs::set_state(tx, &id, JobState::Active)?;
+            }
             let entry = audit::Entry {
                 at: now,
                 who: &user.name,

@@ -7,11 +7,11 @@ use aright_shared::id::JobId;
 use axum::Json;
 use axum::extract::State;
 
-use super::{find, view};
+use super::shown;
 use crate::app::App;
 use crate::error::Refused;
 use crate::http_in::Id;
 
 pub async fn handle(State(app): State<Arc<App>>, Id(id): Id<JobId>) -> Result<Json<Job>, Refused> {
-    app.store.read(move |conn| find(conn, &id).and_then(|job| view(conn, job))).await.map(Json)
+    app.store.read(move |conn| shown(conn, &id)).await.map(Json)
 }

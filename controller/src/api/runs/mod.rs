@@ -1,3 +1,4 @@
-//! Runs, as operators see them.
+//! Runs, as operators see and steer them.
 
 pub mod show;
+pub mod steer;

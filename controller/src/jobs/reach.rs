@@ -1,0 +1,227 @@
+//! What a job would do where: for each asset and script the task it leads to, or the reason why not. Asked
+//! by whoever looks before saving, and by the run that begins.
+
+use aright_shared::api::{LicenceKind, NewJob, Reach, ReachHost, ReachScript, ScriptState};
+use aright_shared::id::AssetId;
+use aright_shared::outcome::{HostChange, Outcome, Refusal};
+use aright_shared::posture::Verdict;
+use aright_shared::task::ClockVerdict;
+use aright_shared::time::{Millis, SECOND};
+use aright_shared::values::Resolved;
+
+use super::members::Members;
+use super::scripts::Selected;
+use super::select::Chosen;
+use super::values::{resolve, targets};
+use super::{custom, licence};
+use crate::app::App;
+use crate::error::Refused;
+use crate::presence::LiveState;
+use crate::store::postures::Place;
+use crate::store::tasks::End;
+use crate::store::{Conn, assets};
+
+/// Most hosts that one answer names.
+const HOSTS: usize = 1000;
+
+/// What becomes of one script on one asset.
+pub enum Fate {
+    Runs(Resolved),
+    /// There is a task, and it ends at once.
+    Ends(End),
+    /// There is none, for this reason.
+    Nothing(&'static str),
+}
+
+/// What decides for all assets alike.
+pub struct Judge<'a> {
+    app: &'a App,
+    job: &'a NewJob,
+    licence: LicenceKind,
+    /// Whether each of the scripts may run at all, in their order.
+    approved: Vec<bool>,
+}
+
+impl<'a> Judge<'a> {
+    /// # Errors
+    /// The store failed.
+    pub fn new(
+        app: &'a App,
+        conn: &Conn,
+        job: &'a NewJob,
+        scripts: &[Selected],
+        now: Millis,
+    ) -> Result<Self, Refused> {
+        let mut approved = Vec::new();
+        for one in scripts {
+            let by_people = || {
+                let in_force = custom::in_force(conn, &app.trust, &one.row, now)?;
+                Ok::<_, Refused>(one.row.state == ScriptState::Approved && in_force.is_some())
+            };
+            approved.push(one.is_library() || by_people()?);
+        }
+        Ok(Self { app, job, licence: licence::in_force(conn, now)?, approved })
+    }
+
+    /// Of the script at this place among the job's, on an asset of the job with these chosen postures.
+    pub fn fate(
+        &self,
+        (position, one): (usize, &Selected),
+        asset: &AssetId,
+        places: &[(Place, Option<Verdict>)],
+    ) -> Fate {
+        let concerned: Vec<_> = places.iter().filter(|(place, _)| targets(&one.script, place)).collect();
+        if one.is_library() && concerned.is_empty() {
+            return Fate::Nothing("no chosen posture here is its concern");
+        }
+        if self.job.skip.iter().any(|skip| skip.asset == *asset && skip.script == one.row.key) {
+            return Fate::Nothing("it was removed from this host");
+        }
+        let live = self.app.presence.agent(asset).map(|live| live.state().clone());
+        if let Some(end) = not_eligible(live.as_ref()) {
+            return Fate::Ends(end);
+        }
+        if !one.is_library() && self.licence != LicenceKind::Full {
+            let why = format!("custom scripts run with the licence full only; it is {}", self.licence);
+            return Fate::Ends(refused(Refusal::Licence, why));
+        }
+        if !self.approved.get(position).copied().unwrap_or(false) {
+            let why = format!("{} has no approval in force: approve it and run the job again", one.row.key);
+            return Fate::Ends(refused(Refusal::NotApproved, why));
+        }
+        let failed: Vec<Place> = concerned
+            .iter()
+            .filter(|(_, verdict)| *verdict == Some(Verdict::Fail))
+            .map(|(place, _)| place.clone())
+            .collect();
+        if one.is_library() && failed.is_empty() {
+            return Fate::Ends(nothing_failed(&concerned));
+        }
+        match resolve(&self.app.content, &one.script, &failed, &one.params) {
+            Ok(resolved) => Fate::Runs(resolved),
+            Err(error) => Fate::Ends(refused(Refusal::BadParameter, format!("{error}; save the job anew"))),
+        }
+    }
+}
+
+/// The chosen postures of one asset: `chosen` is in order of asset.
+pub fn of_asset<'a>(
+    places: &'a [(Place, Option<Verdict>)],
+    asset: &AssetId,
+) -> &'a [(Place, Option<Verdict>)] {
+    let from = places.partition_point(|(place, _)| place.asset < *asset);
+    let to = from + places[from..].partition_point(|(place, _)| place.asset == *asset);
+    &places[from..to]
+}
+
+/// As people look at it: every asset there is, those of the job first.
+///
+/// # Errors
+/// The store failed.
+pub fn reach(
+    app: &App,
+    conn: &Conn,
+    job: &NewJob,
+    mut chosen: Chosen,
+    scripts: &[Selected],
+    now: Millis,
+) -> Result<Reach, Refused> {
+    chosen.places.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let judge = Judge::new(app, conn, job, scripts, now)?;
+    let with_posture = chosen.places.iter().map(|(place, _)| place.asset.clone()).collect();
+    let members = Members::new(conn, job, with_posture)?;
+    let mut reach = Reach {
+        postures: count(chosen.places.len()),
+        controls: chosen.controls(),
+        assets: count(chosen.assets.len()),
+        skewed: 0,
+        clock_unknown: 0,
+        scripts: Vec::new(),
+        tasks: 0,
+        hosts: Vec::new(),
+        left_off: 0,
+        next: Vec::new(),
+    };
+    let (mut inside, mut outside) = (Vec::new(), Vec::new());
+    for (asset, hostname) in assets::names(conn)? {
+        let is_in = chosen.assets.binary_search(&asset).is_ok();
+        let clock = clock(app, &asset);
+        if !is_in {
+            let why_not = members.why_not(&asset).or_else(|| Some("it is not eligible".to_owned()));
+            outside.push(ReachHost { asset, hostname, clock, why_not, scripts: Vec::new() });
+            continue;
+        }
+        match clock {
+            ClockVerdict::Right => {}
+            ClockVerdict::Skewed => reach.skewed += 1,
+            ClockVerdict::Unknown => reach.clock_unknown += 1,
+        }
+        let places = of_asset(&chosen.places, &asset);
+        let shown: Vec<_> =
+            scripts.iter().enumerate().map(|one| shown(&judge, one, &asset, places)).collect();
+        reach.tasks += count(shown.iter().filter(|one| one.why_not.is_none()).count());
+        inside.push(ReachHost { asset, hostname, clock, why_not: None, scripts: shown });
+    }
+    inside.append(&mut outside);
+    reach.left_off = count(inside.len().saturating_sub(HOSTS));
+    inside.truncate(HOSTS);
+    reach.hosts = inside;
+    Ok(reach)
+}
+
+fn shown(
+    judge: &Judge<'_>,
+    (position, one): (usize, &Selected),
+    asset: &AssetId,
+    places: &[(Place, Option<Verdict>)],
+) -> ReachScript {
+    let script = one.row.key.clone();
+    match judge.fate((position, one), asset, places) {
+        Fate::Runs(resolved) => ReachScript { script, why_not: None, params: resolved.params },
+        Fate::Ends(end) => ReachScript { script, why_not: Some(end.detail), params: Default::default() },
+        Fate::Nothing(why) => ReachScript { script, why_not: Some(why.into()), params: Default::default() },
+    }
+}
+
+fn clock(app: &App, asset: &AssetId) -> ClockVerdict {
+    let limit_ms = i64::from(app.settings.dispatch.clock_limit_s) * SECOND;
+    let told = app.presence.agent(asset).and_then(|live| live.state().clock);
+    told.map_or(ClockVerdict::Unknown, |(reading, _)| reading.judge(limit_ms))
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+fn not_eligible(live: Option<&LiveState>) -> Option<End> {
+    let Some(live) = live else { return Some(undelivered("the asset has no agent".to_owned())) };
+    let reason = live.reasons().into_iter().next()?;
+    Some(match (live.revoked || live.quarantined.is_some(), &live.disabled) {
+        (true, _) => undelivered(format!("the asset is {reason}")),
+        (false, Some(_)) => refused(Refusal::Disabled, reason),
+        (false, None) => refused(Refusal::Unsupported, reason),
+    })
+}
+
+fn nothing_failed(concerned: &[&(Place, Option<Verdict>)]) -> End {
+    match concerned.iter().find(|(_, verdict)| *verdict != Some(Verdict::Pass)) {
+        None => End {
+            outcome: Outcome::AlreadyCompliant,
+            refusal: None,
+            change: HostChange::None,
+            detail: "all its postures passed when the run began".into(),
+        },
+        Some((place, verdict)) => {
+            let now = verdict.map_or("no longer there", Verdict::as_str);
+            refused(Refusal::NotFailed, format!("{} is {now} when the run begins", place.spot.control))
+        }
+    }
+}
+
+fn refused(refusal: Refusal, detail: String) -> End {
+    End { outcome: Outcome::Refused, refusal: Some(refusal), change: HostChange::None, detail }
+}
+
+fn undelivered(detail: String) -> End {
+    End { outcome: Outcome::Undelivered, refusal: None, change: HostChange::None, detail }
+}

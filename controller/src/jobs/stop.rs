@@ -1,0 +1,87 @@
+//! *Stop all remediation*: one switch. While it is set no run begins and nothing of a run is delivered or
+//! started; what a person asks of one host, an undo or a preview, still goes.
+
+use std::sync::Arc;
+
+use aright_shared::api::Stopped;
+use aright_shared::outcome::{HostChange, Outcome};
+use aright_shared::task::TaskState;
+use aright_shared::time::Millis;
+
+use super::cancel;
+use crate::app::App;
+use crate::dispatch::end;
+use crate::error::Refused;
+use crate::store::tasks::End;
+use crate::store::{Conn, StoreError, Tx, audit, settings, tasks};
+
+const SETTING: &str = "stop";
+
+/// Who set it, if it is set.
+///
+/// # Errors
+/// The store failed.
+pub fn current(conn: &Conn) -> Result<Option<Stopped>, StoreError> {
+    match settings::get(conn, SETTING)? {
+        Some(text) => Ok(serde_json::from_str(&text)?),
+        None => Ok(None),
+    }
+}
+
+/// Sets it: what is queued waits, what is delivered ends, what runs is asked to.
+///
+/// # Errors
+/// The store failed, or the reason is no line of text.
+pub fn set(app: &Arc<App>, tx: &Tx<'_>, reason: &str, who: &str, now: Millis) -> Result<(), Refused> {
+    if reason.len() > 500 || reason.chars().any(char::is_control) {
+        return Err(Refused::invalid("reason", reason, "too long, or with control characters")
+            .remedy("one line of at most 500 bytes"));
+    }
+    if current(tx)?.is_none() {
+        let stopped = Stopped { at: now, by: who.to_owned(), reason: reason.to_owned() };
+        settings::put(tx, SETTING, &serde_json::to_string(&Some(stopped))?)?;
+    }
+    for task in tasks::of_runs_under_way(tx)? {
+        match task.state {
+            TaskState::Delivered => end::by_us(app, tx, &task, &stopped_before_it_began(who), now)?,
+            _ => cancel::task(app, tx, &task, who, now)?,
+        }
+    }
+    note(app, tx, "stop.set", reason, who, now)
+}
+
+/// Lets everything go on.
+///
+/// # Errors
+/// The store failed.
+pub fn release(app: &Arc<App>, tx: &Tx<'_>, who: &str, now: Millis) -> Result<(), Refused> {
+    settings::put(tx, SETTING, "null")?;
+    let (shared, waiting) = (app.clone(), tasks::assets_waiting(tx, None)?);
+    tx.on_commit(move || shared.presence.offer_work(&waiting));
+    note(app, tx, "stop.release", "", who, now)
+}
+
+/// How a task ends that was about to start.
+pub fn stopped_before_it_began(who: &str) -> End {
+    End {
+        outcome: Outcome::Cancelled,
+        refusal: None,
+        change: HostChange::None,
+        detail: format!("all remediation was stopped by {who} before it began"),
+    }
+}
+
+fn note(
+    app: &Arc<App>,
+    tx: &Tx<'_>,
+    action: &str,
+    detail: &str,
+    who: &str,
+    at: Millis,
+) -> Result<(), Refused> {
+    tracing::warn!(action, who, "the switch that stops all remediation");
+    audit::append(tx, &audit::Entry { at, who, action, subject: SETTING, detail })?;
+    let shared = app.clone();
+    tx.on_commit(move || shared.changed());
+    Ok(())
+}
