@@ -2,6 +2,7 @@
 
 mod commands;
 mod output;
+mod schedule;
 mod session;
 
 use std::process::ExitCode;
@@ -46,6 +47,11 @@ enum Command {
     /// Remediation: choose, save, follow.
     #[command(subcommand)]
     Job(commands::job::Command),
+    /// Jobs that run at a time, or again and again.
+    #[command(subcommand)]
+    Schedule(commands::schedule::Command),
+    /// Stop all remediation, or let it go on.
+    StopAll(commands::stop::StopAll),
     /// One script on one host: what it did, and what became of it.
     #[command(subcommand)]
     Task(commands::task::Command),
@@ -54,6 +60,9 @@ enum Command {
     /// Secrets by which new agents enrol.
     #[command(subcommand)]
     EnrollKey(commands::enroll_key::Command),
+    /// Whether scripts of your own may be chosen and run.
+    #[command(subcommand)]
+    Licence(commands::licence::Command),
     /// Whose approvals agents believe.
     #[command(subcommand)]
     Trust(commands::trust::Command),
@@ -82,6 +91,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Job(command) => return command.run(format).await,
         Command::Task(command) => return command.run(format).await,
         Command::Preview(preview) => return preview.run(format).await,
+        Command::Schedule(command) => command.run(format).await?,
+        Command::StopAll(stop) => stop.run(format).await?,
+        Command::Licence(command) => command.run(format).await?,
         Command::EnrollKey(command) => command.run(format).await?,
         Command::Trust(command) => command.run(format).await?,
     }

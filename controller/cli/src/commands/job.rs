@@ -1,79 +1,73 @@
-//! `aright job`: choose failed postures, save, run, follow, cancel.
+//! `aright job`: choose failed postures, save, run, follow, stop.
+
+mod create;
+mod reach;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail, ensure};
-use aright_shared::api::{CustomScript, Job, NewJob, NewRun, Paging, Run};
+use anyhow::Context as _;
+use aright_shared::api::{Job, NewRun, Paging, Reach, Run, Schedule};
 use aright_shared::client::Client;
-use aright_shared::id::{JobId, Key, PostureId};
+use aright_shared::id::{JobId, RunId};
 use aright_shared::text::facts;
-use clap::{Args, Subcommand};
+use aright_shared::time::Millis;
+use clap::Subcommand;
 
-use crate::commands::posture::Choice;
-use crate::commands::{asset, watch};
+use crate::commands::watch;
 use crate::output::{Format, one, rows, time};
 use crate::session::{all, client};
+use create::{Create, Waits};
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Save a job for failed postures, chosen by options or by a file; it runs after its hold time.
+    /// Save a job for failed postures, chosen by options or by a file; it runs after its hold time, at a time, or again and again
+    #[command(after_help = EXAMPLES)]
     Create(Box<Create>),
-    /// All jobs, newest first.
+    /// All jobs, newest first
     List,
-    /// One job: what was chosen, its scripts, its runs.
-    Show { job: JobId },
-    /// Run a job once more.
+    /// One job: what was chosen, its scripts, its schedule, its runs
+    Show {
+        job: JobId,
+        /// Print it as a file that `create` and `edit` take
+        #[arg(long)]
+        spec: bool,
+    },
+    /// What would run where if it ran now, and why not elsewhere
+    Reach { job: JobId },
+    /// Put a file in place of what a job is; a pending run waits its hold time anew
+    Edit {
+        job: JobId,
+        /// As `aright job show --spec` prints it
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Save a draft, or let a deactivated job go on
+    Activate { job: JobId },
+    /// No further runs until it is activated again; what runs goes on
+    Deactivate { job: JobId },
+    /// Run a job once more, besides its schedule
     Run {
         job: JobId,
-        /// Minutes between saving and running; at least 15.
-        #[arg(long, value_name = "MINUTES", conflicts_with = "hold_s")]
-        hold: Option<u32>,
-        /// As --hold, in seconds.
-        #[arg(long, value_name = "SECONDS", hide = true)]
-        hold_s: Option<u32>,
+        #[command(flatten)]
+        waits: Waits,
     },
-    /// Follow the newest run of a job to its end; then print its tasks.
+    /// Follow the newest run of a job to its end; then print its tasks
     Watch { job: JobId },
-    /// End what is pending or queued; a script that runs ends by itself.
+    /// Let nothing more of its run begin; what is under way ends by itself
+    Pause { job: JobId },
+    /// Let a paused run go on
+    Resume { job: JobId },
+    /// End its runs: what is pending or queued at once, what runs is asked to. No further runs
     Cancel { job: JobId },
 }
 
-#[derive(Args)]
-pub struct Create {
-    /// The whole job as YAML (the fields of POST /api/v1/jobs) instead of options.
-    #[arg(short, long, value_name = "FILE")]
-    file: Option<PathBuf>,
-    /// For people, such as "first steps"
-    #[arg(long, default_value = "", hide_default_value = true)]
-    name: String,
-    /// One posture by id; may be repeated.
-    #[arg(long, value_name = "ID")]
-    posture: Vec<PostureId>,
-    #[command(flatten)]
-    choice: Choice,
-    /// Only these of the library scripts that fit.
-    #[arg(long, value_name = "KEY")]
-    script: Vec<Key>,
-    /// A script of your own, run on every host of the job.
-    #[arg(long, value_name = "KEY")]
-    custom_script: Vec<Key>,
-    /// A further host (hostname or id), for scripts of your own.
-    #[arg(long, value_name = "HOST")]
-    include: Vec<String>,
-    /// A host that is left out, whatever else names it.
-    #[arg(long, value_name = "HOST")]
-    exclude: Vec<String>,
-    /// Minutes between saving and running; at least 15.
-    #[arg(long, value_name = "MINUTES", conflicts_with = "hold_s")]
-    hold: Option<u32>,
-    /// As --hold, in seconds.
-    #[arg(long, value_name = "SECONDS", hide = true)]
-    hold_s: Option<u32>,
-    /// Follow the run to its end.
-    #[arg(long)]
-    watch: bool,
-}
+const EXAMPLES: &str = "\
+Examples:
+  aright job create --policy linux-first-steps --name \"first steps\" --watch
+  aright job create --status fail --tag web --canary 1 --at-once 10% --halt-after 3 --reach
+  aright job create --policy linux-first-steps --each-run --every week --on tue --at 2026-12-01T02:00 --zone Europe/Berlin
+  aright job create --include-tags all:web,eu --exclude-tags lab --custom-script my-fix";
 
 impl Command {
     pub async fn run(self, format: Format) -> anyhow::Result<ExitCode> {
@@ -81,9 +75,24 @@ impl Command {
         match self {
             Self::Create(create) => return create.run(&client, format).await,
             Self::List => list(&client, format).await?,
-            Self::Show { job } => one(format, &get(&client, &job).await?, text)?,
-            Self::Run { job, hold, hold_s } => {
-                let new = NewRun { hold_s: seconds(hold, hold_s) };
+            Self::Show { job, spec: false } => one(format, &get(&client, &job).await?, text)?,
+            Self::Show { job, spec: true } => {
+                let spec = get(&client, &job).await?.spec;
+                let yaml = serde_saphyr::to_string(&spec).context("the job as YAML")?;
+                one(format, &spec, |_| yaml)?;
+            }
+            Self::Reach { job } => {
+                reach::print(format, &client.get::<Reach>(&format!("/api/v1/jobs/{job}/reach")).await?)?;
+            }
+            Self::Edit { job, file } => {
+                let new = create::from_file(&client, &file).await?;
+                one(format, &client.put::<_, Job>(&format!("/api/v1/jobs/{job}"), &new).await?, text)?;
+            }
+            Self::Activate { job } => change(&client, format, &job, "activate").await?,
+            Self::Deactivate { job } => change(&client, format, &job, "deactivate").await?,
+            Self::Cancel { job } => change(&client, format, &job, "cancel").await?,
+            Self::Run { job, waits } => {
+                let new = NewRun { hold_s: waits.hold_s() };
                 let run: Run = client.post(&format!("/api/v1/jobs/{job}/runs"), &new).await?;
                 one(format, &run, |run| {
                     format!(
@@ -96,77 +105,28 @@ impl Command {
                 let job = get(&client, &job).await?;
                 return watch::newest_run(&client, format, &job).await;
             }
-            Self::Cancel { job } => {
-                one(format, &client.post::<_, Job>(&format!("/api/v1/jobs/{job}/cancel"), &()).await?, text)?;
-            }
+            Self::Pause { job } => steer(&client, format, &job, "pause").await?,
+            Self::Resume { job } => steer(&client, format, &job, "resume").await?,
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn seconds(minutes: Option<u32>, seconds: Option<u32>) -> Option<u32> {
-    seconds.or(minutes.map(|minutes| minutes.saturating_mul(60)))
 }
 
 async fn get(client: &Client, job: &JobId) -> anyhow::Result<Job> {
     Ok(client.get(&format!("/api/v1/jobs/{job}")).await?)
 }
 
-impl Create {
-    async fn run(self, client: &Client, format: Format) -> anyhow::Result<ExitCode> {
-        let watched = self.watch;
-        let new = self.job(client).await?;
-        let job: Job = client.post("/api/v1/jobs", &new).await?;
-        if watched {
-            eprintln!("job {} saved", job.id);
-            return watch::newest_run(client, format, &job).await;
-        }
-        one(format, &job, |job| format!("{}\nnext: aright job watch {}\n", text(job), job.id))?;
-        Ok(ExitCode::SUCCESS)
-    }
-
-    async fn job(self, client: &Client) -> anyhow::Result<NewJob> {
-        if let Some(path) = &self.file {
-            ensure!(
-                self.choice.is_empty() && self.posture.is_empty() && self.custom_script.is_empty(),
-                "--file holds the whole job; leave out the options that choose"
-            );
-            let text =
-                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            let mut job: NewJob =
-                serde_saphyr::from_str(&text).with_context(|| format!("{} is not a job", path.display()))?;
-            job.hold_s = seconds(self.hold, self.hold_s).or(job.hold_s);
-            return Ok(job);
-        }
-        if self.choice.is_empty() && self.posture.is_empty() && self.include.is_empty() {
-            bail!(
-                "nothing chosen; next: --policy, --control, --asset, --tag … or --posture; \
-                 everything that fails: --status fail"
-            );
-        }
-        let named = |keys: Vec<Key>| {
-            keys.into_iter().map(|key| CustomScript { key, params: Default::default() }).collect()
-        };
-        Ok(NewJob {
-            name: self.name,
-            postures: self.posture,
-            filter: if self.choice.is_empty() { None } else { Some(self.choice.filter(client).await?) },
-            scripts: (!self.script.is_empty()).then_some(self.script),
-            custom_scripts: named(self.custom_script),
-            include_assets: ids(client, &self.include).await?,
-            exclude_assets: ids(client, &self.exclude).await?,
-            hold_s: seconds(self.hold, self.hold_s),
-            ..NewJob::default()
-        })
-    }
+async fn change(client: &Client, format: Format, job: &JobId, verb: &str) -> anyhow::Result<()> {
+    one(format, &client.post::<_, Job>(&format!("/api/v1/jobs/{job}/{verb}"), &()).await?, text)
 }
 
-async fn ids(client: &Client, names: &[String]) -> anyhow::Result<Vec<aright_shared::id::AssetId>> {
-    let mut ids = Vec::new();
-    for name in names {
-        ids.push(asset::find(client, name).await?);
-    }
-    Ok(ids)
+/// The newest run of the job that has not ended.
+async fn steer(client: &Client, format: Format, job: &JobId, verb: &str) -> anyhow::Result<()> {
+    let job = get(client, job).await?;
+    let run = job.runs.iter().find(|run| !run.state.is_final());
+    let run: &RunId = &run.context("no run of the job is under way; next: aright job show")?.id;
+    let run: Run = client.post(&format!("/api/v1/runs/{run}/{verb}"), &()).await?;
+    one(format, &run, of_run)
 }
 
 async fn list(client: &Client, format: Format) -> anyhow::Result<()> {
@@ -174,7 +134,7 @@ async fn list(client: &Client, format: Format) -> anyhow::Result<()> {
     rows(
         format,
         &jobs,
-        ["name", "id", "state", "postures", "hosts", "last run", "outcomes", "by", "created"],
+        ["name", "id", "state", "postures", "hosts", "next", "last run", "outcomes", "by", "created"],
         |job| {
             let last = job.runs.first();
             [
@@ -183,6 +143,7 @@ async fn list(client: &Client, format: Format) -> anyhow::Result<()> {
                 job.state.to_string(),
                 job.postures.to_string(),
                 job.assets.to_string(),
+                time(job.next.first().copied()),
                 last.map_or_else(String::new, |run| run.state.to_string()),
                 last.map_or_else(String::new, watch::outcomes),
                 job.created_by.clone(),
@@ -194,22 +155,55 @@ async fn list(client: &Client, format: Format) -> anyhow::Result<()> {
 
 fn text(job: &Job) -> String {
     let scripts: Vec<_> = job.scripts.iter().map(|script| script.key.to_string()).collect();
+    let next: Vec<_> = job.next.iter().map(Millis::to_string).collect();
+    let (schedule, rollout) = (&job.spec.schedule, &job.spec.rollout);
+    let share = |what: &str, share: Option<aright_shared::api::Share>| share.map(|share| format!("{what} {share}"));
+    let pace: Vec<_> = [
+        share("canary", rollout.canary),
+        share("at once", rollout.at_once),
+        share("halt after", rollout.halt_after),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let mut text = facts(&[
         ("job", job.name.clone()),
         ("id", job.id.to_string()),
         ("state", job.state.to_string()),
-        ("chosen", format!("{} postures, {} controls, {} hosts", job.postures, job.controls, job.assets)),
+        (
+            "chosen",
+            format!(
+                "{} postures, {} controls, {} hosts ({})",
+                job.postures, job.controls, job.assets, job.spec.selection
+            ),
+        ),
         ("scripts", scripts.join(", ")),
+        ("schedule", if *schedule == Schedule::Now { String::new() } else { schedule.to_string() }),
+        ("next", next.join(", ")),
+        ("pace", pace.join(", ")),
         ("saved", format!("{} by {}", job.created, job.created_by)),
     ]);
     for run in &job.runs {
-        text.push_str(&facts(&[
-            ("run", format!("{} {}", run.id, run.state)),
-            ("due", run.due.to_string()),
-            ("started", time(run.started)),
-            ("ended", time(run.ended)),
-            ("outcomes", watch::outcomes(run)),
-        ]));
+        text.push_str(&of_run(run));
     }
     text
+}
+
+fn of_run(run: &Run) -> String {
+    let hosts = match run.assets.all {
+        0 => String::new(),
+        all => format!(
+            "{all}, {} begun, {} done, {} failed",
+            run.assets.begun, run.assets.ended, run.assets.failed
+        ),
+    };
+    facts(&[
+        ("run", format!("{} {}", run.id, run.state)),
+        ("why", run.detail.clone()),
+        ("due", run.due.to_string()),
+        ("started", time(run.started)),
+        ("ended", time(run.ended)),
+        ("hosts", hosts),
+        ("outcomes", watch::outcomes(run)),
+    ])
 }

@@ -3,10 +3,13 @@
 pub mod asset;
 pub mod enroll_key;
 pub mod job;
+pub mod licence;
 pub mod login;
 pub mod posture;
 pub mod preview;
+pub mod schedule;
 pub mod script;
+pub mod stop;
 pub mod task;
 pub mod trust;
 pub mod watch;

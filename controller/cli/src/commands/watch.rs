@@ -71,7 +71,8 @@ fn show(bar: &ProgressBar, run: &Run) {
                 run.job
             )
         }
-        _ => format!("{} {}", run.state, outcomes(run)),
+        RunState::Paused => format!("{}; aright job resume {} lets it go on", run.detail, run.job),
+        _ => [run.state.as_str(), &run.detail, &outcomes(run)].map(str::trim).join(" ").replace("  ", " "),
     });
 }
 
