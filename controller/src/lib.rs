@@ -20,5 +20,6 @@ mod log;
 pub mod net;
 pub mod presence;
 pub mod router;
+pub mod schedule;
 pub mod store;
 pub mod trust;
