@@ -1,5 +1,8 @@
 //! When a job runs.
 
+mod in_words;
+mod rule;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::outcome::words;
 
-/// `now`, `{once: {at, zone}}` or `{repeat: {start, rule, zone, missed}}`.
+pub use rule::{Day, End, Frequency, MAX_RULE, Rule, RuleError, Until};
+
+/// `now`, `{once: {at, zone}}` or `{repeat: {start, rule, zone, missed}}`. Displayed in words.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
@@ -41,9 +46,10 @@ pub struct Once {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repeat {
-    /// The first occurrence, and the time of day of all (RFC 5545, DTSTART), as [`Once::at`].
+    /// From when on, and the time of day of all (RFC 5545, DTSTART), as [`Once::at`]. Itself an occurrence
+    /// only where it fits the rule.
     pub start: jiff::civil::DateTime,
-    /// RFC 5545, RRULE: `FREQ=MONTHLY;BYDAY=2TU;COUNT=12`.
+    /// RFC 5545, RRULE: `FREQ=MONTHLY;BYDAY=2TU;COUNT=12`; what of it is taken: [`Rule`].
     pub rule: String,
     #[serde(default)]
     pub zone: Zone,
