@@ -46,7 +46,7 @@ pub fn look(conn: &Conn, now: Millis) -> Result<Todo, StoreError> {
 pub fn move_on(app: &Arc<App>, tx: &Tx<'_>, todo: &Todo, now: Millis) -> Result<(), Refused> {
     requeue(app, tx, now)?;
     for task in &todo.overdue {
-        end_if_still(app, tx, task, &undelivered(), now)?;
+        end_if_still(app, tx, task, &undelivered(task), now)?;
     }
     for task in &todo.silent {
         end_if_still(app, tx, task, &interrupted(), now)?;
@@ -76,13 +76,15 @@ fn end_if_still(app: &Arc<App>, tx: &Tx<'_>, seen: &Task, end: &End, now: Millis
     }
 }
 
-fn undelivered() -> End {
+fn undelivered(task: &Task) -> End {
     End {
         outcome: Outcome::Undelivered,
         refusal: None,
         change: HostChange::None,
-        detail: "the host did not come before the run expired: look at its agent, then run the job again"
-            .into(),
+        detail: format!(
+            "the host did not come before its time expired: look at its agent, then {}",
+            task.kind.again()
+        ),
     }
 }
 

@@ -380,3 +380,30 @@ pub fn not_begun(conn: &Conn, job: &JobId) -> Result<Vec<Task>, StoreError> {
         read,
     )
 }
+
+/// Notes the first who wants it ended.
+pub fn want_cancelled(tx: &Tx<'_>, id: &TaskId, who: &str) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE tasks SET cancel_by = COALESCE(cancel_by, $1) WHERE id = $2 AND state <> 'ended'",
+        params![who, id.as_str()],
+    )?;
+    Ok(())
+}
+
+pub fn cancel_by(conn: &Conn, id: &TaskId) -> Result<Option<String>, StoreError> {
+    conn.row(
+        "SELECT cancel_by FROM tasks WHERE id = $1 AND cancel_by IS NOT NULL",
+        params![id.as_str()],
+        |row| row.get(0),
+    )
+}
+
+/// Those under way that somebody wants ended, each with its asset.
+pub fn to_cancel(conn: &Conn) -> Result<Vec<(AssetId, TaskId)>, StoreError> {
+    conn.readable_rows(
+        "SELECT asset, id FROM tasks WHERE cancel_by IS NOT NULL AND state IN ('running', 'confirming') \
+         ORDER BY id",
+        [],
+        |row| Ok((parsed(row, 0)?, parsed(row, 1)?)),
+    )
+}
