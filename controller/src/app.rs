@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
-use aright_shared::time::{Clock, DAY, Millis};
+use aright_shared::time::{Clock, DAY, MINUTE, Millis};
 use tokio::sync::{Notify, watch};
 
 use crate::auth::throttle::Throttle;
@@ -11,9 +11,10 @@ use crate::authority::Authority;
 use crate::config::Settings;
 use crate::content::Content;
 use crate::data::Data;
+use crate::jobs::single;
 use crate::net::Addresses;
 use crate::presence::{LiveState, Presence};
-use crate::store::{Store, StoreError, assets, certificates};
+use crate::store::{Store, StoreError, assets, certificates, tasks};
 use crate::trust::Trust;
 
 /// How long past its end a certificate may still renew.
@@ -29,7 +30,10 @@ pub struct App {
     pub trust: Trust,
     pub presence: Presence,
     pub content: Arc<Content>,
-    pub throttle: Throttle,
+    /// Wrong log-ins, by user and by address.
+    pub log_ins: Throttle,
+    /// Undos, by user.
+    pub undos: Throttle,
     /// Counts changes of tasks and runs, for those who watch.
     pub changes: watch::Sender<u64>,
     /// Wakes the dispatcher.
@@ -59,7 +63,8 @@ impl App {
             trust: Trust::load(data)?,
             presence: Presence::default(),
             content: Arc::new(content),
-            throttle: Throttle::default(),
+            log_ins: Throttle::of(10, 5 * MINUTE),
+            undos: Throttle::of(single::UNDOS_A_MINUTE, MINUTE),
             changes: watch::Sender::new(0),
             dispatch: Notify::new(),
             stopping: watch::Sender::new(false),
@@ -75,14 +80,18 @@ impl App {
 
     async fn load_presence(&self) -> Result<(), StoreError> {
         let expired_after = self.clock.now().plus(-RENEWABLE);
-        let (agents, certificates) = self
+        let (agents, certificates, cancelled) = self
             .store
             .read(move |conn| {
-                Ok::<_, StoreError>((assets::all(conn)?, certificates::all(conn, expired_after)?))
+                let certificates = certificates::all(conn, expired_after)?;
+                Ok::<_, StoreError>((assets::all(conn)?, certificates, tasks::to_cancel(conn)?))
             })
             .await?;
         let agents = agents.into_iter().map(|asset| (asset.id.clone(), live_state(asset))).collect();
         self.presence.load(agents, certificates);
+        for (asset, task) in cancelled {
+            self.presence.ask_to_cancel(&asset, task);
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use aright_shared::digest::Digest;
-use aright_shared::id::AssetId;
+use aright_shared::id::{AssetId, TaskId};
 use aright_shared::task::ClockReading;
 use aright_shared::time::{MINUTE, Millis};
 use tokio::sync::Notify;
@@ -48,6 +48,10 @@ pub struct LiveState {
     pub evaluate: bool,
     /// There may be a task for it.
     pub work: bool,
+    /// What it runs and is to end: said with every reply until it has.
+    cancel: Vec<TaskId>,
+    /// `cancel` has grown since it was last said.
+    cancel_is_news: bool,
     /// Which check-in is the latest: an older one that is still held lets go.
     pub poll: u64,
     /// Not yet written since it changed.
@@ -86,6 +90,21 @@ impl Presence {
         for live in assets.into_iter().filter_map(|asset| self.agent(asset)) {
             live.state().work = true;
             live.wake();
+        }
+    }
+
+    /// Tells an agent that a task which it runs is to end.
+    pub fn ask_to_cancel(&self, asset: &AssetId, task: TaskId) {
+        if let Some(live) = self.agent(asset) {
+            live.state().ask_to_cancel(task);
+            live.wake();
+        }
+    }
+
+    /// The task has ended.
+    pub fn has_ended(&self, asset: &AssetId, task: &TaskId) {
+        if let Some(live) = self.agent(asset) {
+            live.state().cancel.retain(|other| other != task);
         }
     }
 
@@ -132,6 +151,8 @@ impl LiveState {
             observations: None,
             evaluate: false,
             work: false,
+            cancel: Vec::new(),
+            cancel_is_news: false,
             poll: 0,
             unwritten: false,
         }
@@ -140,6 +161,19 @@ impl LiveState {
     pub fn touch(&mut self, now: Millis) {
         self.last_seen = Some(now);
         self.unwritten = true;
+    }
+
+    fn ask_to_cancel(&mut self, task: TaskId) {
+        // Asked again, it is said again at once: the first time may have been lost.
+        self.cancel_is_news = true;
+        if !self.cancel.contains(&task) {
+            self.cancel.push(task);
+        }
+    }
+
+    /// What is to end, and whether that is news; from now on it is none.
+    pub fn say_cancel(&mut self) -> (Vec<TaskId>, bool) {
+        (self.cancel.clone(), std::mem::take(&mut self.cancel_is_news))
     }
 
     pub fn connected(&self, now: Millis) -> bool {

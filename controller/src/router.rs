@@ -26,6 +26,7 @@ pub fn agents_port(app: &Arc<App>) -> Router {
         .route("/report", post(agents::report::handle))
         .route("/tasks/{id}/running", post(agents::running::handle))
         .route("/tasks/{id}/result", post(agents::result::handle))
+        .route("/tasks/{id}/undone", post(agents::undone::handle))
         .route_layer(from_fn_with_state(app.clone(), auth::agent::demand));
     Router::new()
         .nest("/agent/v1", open.merge(renewing).merge(known))
@@ -80,6 +81,7 @@ pub fn operators_port(app: &Arc<App>) -> Router {
             "/stop",
             get(operators::stop::show).post(operators::stop::set).delete(operators::stop::release),
         )
+        .route("/tasks/{id}/cancel", post(operators::tasks::cancel::handle))
         .route("/trust", get(operators::trust::handle))
         .route_layer(from_fn_with_state(app.clone(), auth::operator::demand));
     Router::new()

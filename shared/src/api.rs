@@ -37,7 +37,7 @@
 //! | `POST runs/{id}/cancel` | → [`Run`]: what is pending or queued ends, what runs is asked to |
 //! | `GET tasks` | [`TaskFilter`], [`Paging`] → [`Page`] of [`Task`] |
 //! | `GET tasks/{id}` | → [`TaskDetail`] |
-//! | `POST tasks/{id}/undo` | → 201 [`Task`]: brings back what that one changed |
+//! | `POST tasks/{id}/undo` | → 201 [`Task`]: brings back what that one changed; 429 with `Retry-After` after too many |
 //! | `POST tasks/{id}/cancel` | → [`Task`]: it ends, or is asked to where it runs |
 //! | `GET licence`, `PUT licence` | [`Licence`] → [`Licence`] |
 //! | `GET stop`, `POST stop`, `DELETE stop` | [`NewStop`] → [`Stop`]: *stop all remediation*, and go on |

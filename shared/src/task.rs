@@ -20,6 +20,17 @@ words! {
     }
 }
 
+impl TaskKind {
+    /// What people do who want it still, as the end of a sentence.
+    pub fn again(self) -> &'static str {
+        match self {
+            Self::Run => "run the job again",
+            Self::Undo => "ask for the undo again",
+            Self::Preview => "ask for the preview again",
+        }
+    }
+}
+
 words! {
     /// Where a task is before its outcome.
     TaskState {

@@ -9,13 +9,15 @@
 //! | `POST report` | yes | [`Report`] → [`ReportReply`] |
 //! | `POST tasks/{id}/running` | yes | [`Running`] → 204; 409 when it is no longer to run |
 //! | `POST tasks/{id}/result` | yes | [`TaskReport`](crate::task::TaskReport) → 204, however often it is sent |
+//! | `POST tasks/{id}/undone` | yes | [`Undone`] → 204, however often it is sent |
 //! | `POST renew` | yes | [`RenewRequest`] → [`RenewReply`] |
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::envelope::{Envelope, PublicKey};
-use crate::id::{AssetId, Key};
+use crate::id::{AssetId, Key, TaskId};
+use crate::outcome::HostChange;
 use crate::posture::{NotApplicable, Observation, Spot};
 use crate::task::{ClockReading, Delivery};
 use crate::time::Millis;
@@ -109,6 +111,9 @@ pub struct CheckIn {
 pub struct Orders {
     #[serde(default)]
     pub tasks: Vec<Delivery>,
+    /// Running ones that are to be ended; said with every reply until they have.
+    #[serde(default)]
+    pub cancel: Vec<TaskId>,
     /// Evaluate now and report.
     #[serde(default)]
     pub evaluate: bool,
@@ -151,6 +156,16 @@ pub struct ReportReply {
 pub struct Running {
     pub nonce: String,
     pub clock: Option<ClockReading>,
+}
+
+/// A kept change was taken back on the host itself, after the task's result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undone {
+    /// `undone` or `undo_conflict`.
+    pub change: HostChange,
+    /// What was left alone and why, for people; empty when all went back. At most 4096 bytes.
+    #[serde(default)]
+    pub detail: String,
 }
 
 /// SHA-256 over spot and reading of every observation, in order of spot: times and evidence do not count.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
-use aright_shared::task::{ClockVerdict, Delivery, TaskReport};
+use aright_shared::task::{ClockVerdict, Delivery, TaskOrder, TaskReport};
 use aright_shared::time::WallClock;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
@@ -194,7 +194,7 @@ async fn verify(agent: &Agent, workshop: &Workshop, journal: &Journal) -> Result
         now,
     };
     let signed = verifier(agent.controller_now()).signed(&delivery)?;
-    check_clock(agent, signed.order.clock_limit_ms).await?;
+    check_clock(agent, &signed.order).await?;
     let now = agent.controller_now();
     let verified = verifier(now).approved(signed)?;
     let order = verified.order();
@@ -207,7 +207,8 @@ async fn verify(agent: &Agent, workshop: &Workshop, journal: &Journal) -> Result
 }
 
 /// Samples until the clock is known to be right or skewed, or enough was tried.
-async fn check_clock(agent: &Agent, limit_ms: i64) -> Result<(), Refused> {
+async fn check_clock(agent: &Agent, order: &TaskOrder) -> Result<(), Refused> {
+    let limit_ms = order.clock_limit_ms;
     let mut last_error = None;
     for _ in 0..SAMPLES {
         last_error = agent.sample_clock().await.err();
@@ -219,10 +220,11 @@ async fn check_clock(agent: &Agent, limit_ms: i64) -> Result<(), Refused> {
                     Refusal::ClockSkew,
                     format!(
                         "this host's clock is {:+.3} s from the controller's (± {} ms), the limit is {} s; \
-                         next: set the clock, then run the job again",
+                         next: set the clock, then {}",
                         -reading.offset_ms as f64 / 1000.0,
                         reading.bound_ms,
-                        limit_ms / 1000
+                        limit_ms / 1000,
+                        order.kind.again()
                     ),
                 );
             }

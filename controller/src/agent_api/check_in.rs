@@ -42,8 +42,10 @@ pub async fn handle(
             // A later check-in is there: what there is to say is said to that one.
             return Ok(Json(Orders::default()));
         }
-        let orders = Orders { full_report, ..orders(&app, &live, &told).await? };
-        if !is_empty(&orders) || app.is_stopping() || Instant::now() >= until {
+        // With every reply, but only news of it ends the wait: it takes a while to end.
+        let (cancel, is_news) = live.state().say_cancel();
+        let orders = Orders { full_report, cancel, ..orders(&app, &live, &told).await? };
+        if is_news || !is_empty(&orders) || app.is_stopping() || Instant::now() >= until {
             return Ok(Json(orders));
         }
         tokio::select! {
@@ -138,6 +140,7 @@ async fn orders(app: &Arc<App>, live: &Live, told: &CheckIn) -> Result<Orders, R
     Ok(orders)
 }
 
+/// But for what is to be cancelled.
 fn is_empty(orders: &Orders) -> bool {
     orders.tasks.is_empty() && !orders.evaluate && !orders.full_report && orders.trust.is_none()
 }

@@ -7,6 +7,7 @@ pub mod report;
 pub mod result;
 pub mod running;
 pub mod time;
+pub mod undone;
 
 use aright_shared::id::{AssetId, TaskId};
 

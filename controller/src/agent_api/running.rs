@@ -58,7 +58,7 @@ pub async fn handle(
                 return Ok::<_, Refused>(None);
             }
             if task.state == TaskState::Running && task.nonce.as_ref() == Some(&told.nonce) {
-                end::by_us(&shared, tx, &task, &asked_again(), now)?;
+                end::by_us(&shared, tx, &task, &asked_again(&task), now)?;
             }
             Ok(Some(not_to_run("the task is no longer to run", task.state)))
         })
@@ -68,14 +68,16 @@ pub async fn handle(
 
 /// Whoever asks to start it has not started it, and will not: our 204 was lost, or the host was set
 /// back to before it.
-fn asked_again() -> End {
+fn asked_again(task: &tasks::Task) -> End {
     End {
         outcome: Outcome::Interrupted,
         refusal: None,
         change: HostChange::None,
-        detail: "its agent asked again to start what may start only once: the connection broke, or agent or \
-                 host died, just before; run the job again"
-            .into(),
+        detail: format!(
+            "its agent asked again to start what may start only once: the connection broke, or agent or host \
+             died, just before; {}",
+            task.kind.again()
+        ),
     }
 }
 

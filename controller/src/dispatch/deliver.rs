@@ -70,7 +70,7 @@ fn deliver(app: &Arc<App>, tx: &Tx<'_>, task: &Task, now: Millis) -> Result<Opti
             outcome: Outcome::Refused,
             refusal: Some(Refusal::NotApproved),
             change: HostChange::None,
-            detail: "the script has no approval in force: approve it and run the job again".into(),
+            detail: format!("the script has no approval in force: approve it and {}", task.kind.again()),
         };
         end::by_us(app, tx, task, &end, now)?;
         return Ok(None);

@@ -54,6 +54,9 @@ pub fn by_report(
     tasks::put_report(tx, report, now)?;
     if let Some(undone) = task.undo_of.as_ref().filter(|_| end.change != HostChange::None) {
         tasks::set_change(tx, undone, end.change)?;
+        if let Some(undone) = tasks::get(tx, undone)? {
+            runs::touch(tx, undone.run())?;
+        }
     }
     tracing::info!(task.id = %task.id, outcome = %end.outcome, change = %end.change, "a task ended");
     Ok(follow(app, tx, task, now)?)
@@ -95,8 +98,9 @@ fn follow(app: &Arc<App>, tx: &Tx<'_>, task: &Task, now: Millis) -> Result<(), S
             not_begun(app, tx, run, &why, now)?;
         }
     }
-    let (app, asset) = (app.clone(), task.asset.clone());
+    let (app, asset, id) = (app.clone(), task.asset.clone(), task.id.clone());
     tx.on_commit(move || {
+        app.presence.has_ended(&asset, &id);
         app.presence.offer_work([&asset]);
         app.changed();
     });

@@ -81,7 +81,7 @@ pub fn move_on(app: &Arc<App>, tx: &Tx<'_>, todo: &Todo, now: Millis) -> Result<
     requeue(app, tx, now)?;
     let local = if todo.local { tasks::now_due(tx, now)? } else { Vec::new() };
     for task in &todo.overdue {
-        if end_if_still(app, tx, task, &undelivered(), now)?
+        if end_if_still(app, tx, task, &undelivered(task), now)?
             && let Some(run) = task.run()
         {
             runs::expire(tx, run, now)?;
@@ -129,13 +129,15 @@ fn end_if_still(
     }
 }
 
-fn undelivered() -> End {
+fn undelivered(task: &Task) -> End {
     End {
         outcome: Outcome::Undelivered,
         refusal: None,
         change: HostChange::None,
-        detail: "the host did not come before the run expired: look at its agent, then run the job again"
-            .into(),
+        detail: format!(
+            "the host did not come before its time expired: look at its agent, then {}",
+            task.kind.again()
+        ),
     }
 }
 

@@ -9,6 +9,7 @@ use aright_shared::outcome::HostChange;
 use aright_shared::task::TaskKind;
 use aright_shared::time::{DAY, HOUR, Millis, SECOND};
 use aright_shared::values::{Resolved, failing_or_all};
+use http::StatusCode;
 
 use super::custom::{self, Known};
 use super::select::reasons;
@@ -24,6 +25,8 @@ use crate::store::{Conn, Tx, assets, audit, scripts};
 const PREVIEW_WAITS: i64 = HOUR;
 /// How long an undo does.
 const UNDO_WAITS: i64 = 7 * DAY;
+/// So many may one person ask for: an undo reopens what was closed.
+pub const UNDOS_A_MINUTE: usize = 30;
 
 /// A task that shows what a script would do to a host; with the values a job would give it now.
 ///
@@ -59,7 +62,7 @@ pub fn preview(
 /// A task that brings back what another one changed.
 ///
 /// # Errors
-/// There is nothing to bring back, or somebody asked before: nothing is stored then.
+/// There is nothing to bring back, somebody asked before, or the user asked too often: nothing is stored then.
 pub fn undo(app: &Arc<App>, tx: &Tx<'_>, id: &TaskId, user: &str) -> Result<TaskId, Refused> {
     let now = app.now();
     let undone = tasks::get(tx, id)?.ok_or_else(|| Refused::not_found("task", id))?;
@@ -78,6 +81,7 @@ pub fn undo(app: &Arc<App>, tx: &Tx<'_>, id: &TaskId, user: &str) -> Result<Task
             .remedy(format!("follow that one: aright task show {other}")));
     }
     eligible(app, tx, &undone.asset)?;
+    not_too_many(app, user, now)?;
     let cause = Cause::Person { name: user.to_owned(), expires: now.plus(UNDO_WAITS) };
     // Its parameters stand in the order for the record: nothing of the script runs.
     let resolved = Resolved { params: undone.params.clone(), targets: Vec::new() };
@@ -87,6 +91,22 @@ pub fn undo(app: &Arc<App>, tx: &Tx<'_>, id: &TaskId, user: &str) -> Result<Task
     };
     store(app, tx, &task, "task.undo", id.as_str())?;
     Ok(task.id)
+}
+
+/// Counts this one too, if it is not.
+fn not_too_many(app: &App, user: &str, now: Millis) -> Result<(), Refused> {
+    let name = [user.to_owned()];
+    if let Some(seconds) = app.undos.shut_for(&name, now) {
+        let title = "too many undos by one person";
+        return Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, "too-many-undos", title)
+            .field("user")
+            .value(user)
+            .detail(format!("at most {UNDOS_A_MINUTE} a minute: each reopens what a fix has closed"))
+            .remedy(format!("wait {seconds} s"))
+            .retry_after(seconds));
+    }
+    app.undos.count(&name, now);
+    Ok(())
 }
 
 fn eligible(app: &App, conn: &Conn, asset: &AssetId) -> Result<(), Refused> {

@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use aright_shared::api::Stopped;
 use aright_shared::outcome::{HostChange, Outcome};
-use aright_shared::task::TaskState;
 use aright_shared::time::Millis;
 
 use super::cancel;
 use crate::app::App;
-use crate::dispatch::end;
 use crate::error::Refused;
 use crate::store::tasks::End;
 use crate::store::{Conn, StoreError, Tx, audit, settings, tasks};
@@ -42,10 +40,7 @@ pub fn set(app: &Arc<App>, tx: &Tx<'_>, reason: &str, who: &str, now: Millis) ->
         settings::put(tx, SETTING, &serde_json::to_string(&Some(stopped))?)?;
     }
     for task in tasks::of_runs_under_way(tx)? {
-        match task.state {
-            TaskState::Delivered => end::by_us(app, tx, &task, &stopped_before_it_began(who), now)?,
-            _ => cancel::task(app, tx, &task, who, now)?,
-        }
+        cancel::task(app, tx, &task, who, now)?;
     }
     note(app, tx, "stop.set", reason, who, now)
 }

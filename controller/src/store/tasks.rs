@@ -391,10 +391,10 @@ pub fn not_begun(conn: &Conn, run: &RunId) -> Result<Vec<Task>, StoreError> {
     )
 }
 
-/// Those of a run whose scripts run.
-pub fn at_work(conn: &Conn, run: &RunId) -> Result<Vec<Task>, StoreError> {
+/// Those of a run that have not ended.
+pub fn not_ended(conn: &Conn, run: &RunId) -> Result<Vec<Task>, StoreError> {
     conn.rows(
-        &format!("SELECT {COLUMNS} FROM tasks t WHERE t.run = $1 AND t.state IN ('running', 'confirming')"),
+        &format!("SELECT {COLUMNS} FROM tasks t WHERE t.run = $1 AND t.state <> 'ended'"),
         params![run.as_str()],
         read,
     )
@@ -436,5 +436,32 @@ pub fn assets_waiting(conn: &Conn, run: Option<&RunId>) -> Result<Vec<AssetId>, 
         "SELECT DISTINCT asset FROM tasks WHERE state = 'queued' AND ($1 IS NULL OR run = $1)",
         params![run.map(RunId::as_str)],
         |row| parsed(row, 0),
+    )
+}
+
+/// Notes the first who wants it ended.
+pub fn want_cancelled(tx: &Tx<'_>, id: &TaskId, who: &str) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE tasks SET cancel_by = COALESCE(cancel_by, $1) WHERE id = $2 AND state <> 'ended'",
+        params![who, id.as_str()],
+    )?;
+    Ok(())
+}
+
+pub fn cancel_by(conn: &Conn, id: &TaskId) -> Result<Option<String>, StoreError> {
+    conn.row(
+        "SELECT cancel_by FROM tasks WHERE id = $1 AND cancel_by IS NOT NULL",
+        params![id.as_str()],
+        |row| row.get(0),
+    )
+}
+
+/// Those under way that somebody wants ended, each with its asset.
+pub fn to_cancel(conn: &Conn) -> Result<Vec<(AssetId, TaskId)>, StoreError> {
+    conn.readable_rows(
+        "SELECT asset, id FROM tasks WHERE cancel_by IS NOT NULL AND state IN ('running', 'confirming') \
+         ORDER BY id",
+        [],
+        |row| Ok((parsed(row, 0)?, parsed(row, 1)?)),
     )
 }

@@ -14,7 +14,7 @@ use crate::jobs::{at_once, create};
 use crate::scripts::{approved, job_of};
 use crate::world::{Agent, World, problem, task_report};
 
-async fn started(world: &World) -> (Agent, Job) {
+pub async fn started(world: &World) -> (Agent, Job) {
     let mut agent = world.enroll("web01").await;
     agent.see_failures();
     agent.report_all().await;

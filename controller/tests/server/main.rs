@@ -1,10 +1,12 @@
 //! The controller over its real wire: TLS, HTTP, the store on disk.
 
 mod agents;
+mod cancel;
 mod dispatch;
 mod jobs;
 mod operators;
 mod posture;
 mod process;
 mod scripts;
+mod undo;
 mod world;

@@ -50,6 +50,9 @@ pub struct Task {
     pub asked_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo_of: Option<TaskId>,
+    /// Who wants it ended, or ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_by: Option<String>,
     pub asset: AssetId,
     pub hostname: String,
     pub script: Key,

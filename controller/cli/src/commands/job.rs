@@ -157,7 +157,8 @@ fn text(job: &Job) -> String {
     let scripts: Vec<_> = job.scripts.iter().map(|script| script.key.to_string()).collect();
     let next: Vec<_> = job.next.iter().map(Millis::to_string).collect();
     let (schedule, rollout) = (&job.spec.schedule, &job.spec.rollout);
-    let share = |what: &str, share: Option<aright_shared::api::Share>| share.map(|share| format!("{what} {share}"));
+    let share =
+        |what: &str, share: Option<aright_shared::api::Share>| share.map(|share| format!("{what} {share}"));
     let pace: Vec<_> = [
         share("canary", rollout.canary),
         share("at once", rollout.at_once),

@@ -31,7 +31,10 @@ impl StopAll {
         one(format, &stop, |stop| match &stop.stopped {
             None => "remediation goes on\n".to_owned(),
             Some(stopped) => facts(&[
-                ("remediation", "stopped: nothing of a job begins; aright stop-all --release lets it go on".into()),
+                (
+                    "remediation",
+                    "stopped: nothing of a job begins; aright stop-all --release lets it go on".into(),
+                ),
                 ("by", stopped.by.clone()),
                 ("since", stopped.at.to_string()),
                 ("why", stopped.reason.clone()),

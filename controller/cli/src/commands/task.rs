@@ -24,6 +24,9 @@ pub enum Command {
     Show { task: TaskId },
     /// Bring back what a task changed on its host, and wait until it is done.
     Undo { task: TaskId },
+    /// End a task, and wait until it has ended: one that has not begun, a script that runs. Once its change is
+    /// being made it is too late.
+    Cancel { task: TaskId },
 }
 
 #[derive(Args)]
@@ -73,6 +76,15 @@ impl Command {
                     return Ok(ExitCode::from(watch::NOT_ALL_WELL));
                 }
             }
+            Self::Cancel { task } => {
+                let asked: Task = client.post(&format!("/api/v1/tasks/{task}/cancel"), &()).await?;
+                let detail = until_ended(&client, &asked).await?;
+                one(format, &detail, text)?;
+                // It came too late.
+                if detail.task.outcome != Some(Outcome::Cancelled) {
+                    return Ok(ExitCode::from(watch::NOT_ALL_WELL));
+                }
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -103,6 +115,7 @@ pub fn text(detail: &TaskDetail) -> String {
         ("kind", task.kind.to_string()),
         ("undoes", task.undo_of.as_ref().map_or_else(String::new, TaskId::to_string)),
         ("asked by", task.asked_by.clone().unwrap_or_default()),
+        ("cancelled by", task.cancel_by.clone().unwrap_or_default()),
         ("host", task.hostname.clone()),
         ("script", format!("{} version {} {}", task.script, task.version, detail.digest)),
         ("values", params.join(" ")),

@@ -27,7 +27,7 @@ pub async fn handle(
     }
     let now = app.now();
     let doors = [format!("user:{}", login.user), format!("address:{}", peer.ip())];
-    if let Some(seconds) = app.throttle.shut_for(&doors, now) {
+    if let Some(seconds) = app.log_ins.shut_for(&doors, now) {
         return Err(Refused::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too-many-log-ins",
@@ -45,14 +45,14 @@ pub async fn handle(
         .await
         .map_err(|error: StoreError| error)?;
     if !password::verify(login.password, hash).await? {
-        app.throttle.count_wrong(&doors, now);
+        app.log_ins.count(&doors, now);
         tracing::warn!(user = login.user, peer = %peer, "a wrong log-in");
         return Err(Refused::new(StatusCode::FORBIDDEN, "wrong-log-in", "user or password is wrong")
             .field("user")
             .value(&login.user)
             .remedy("try again, or on the controller: aright-controller admin reset"));
     }
-    app.throttle.forget(&doors);
+    app.log_ins.forget(&doors);
     let secret = token::new("ars")?;
     let (digest, expires, user) = (token::digest(&secret), now.plus(LASTS), login.user);
     let session = Session { token: secret, user: user.clone(), expires };

@@ -1,5 +1,6 @@
 //! Tasks, as operators see them.
 
+pub mod cancel;
 pub mod list;
 pub mod show;
 pub mod undo;
@@ -7,6 +8,7 @@ pub mod undo;
 use aright_shared::api::Task;
 use aright_shared::content::script::Script;
 use aright_shared::id::TaskId;
+use aright_shared::outcome::Outcome;
 
 use crate::error::Refused;
 use crate::store::{Conn, assets, scripts, tasks};
@@ -23,6 +25,9 @@ fn view(conn: &Conn, row: tasks::Task) -> Result<Task, Refused> {
     let title = serde_json::from_str::<Script>(&script.bytes)?.title;
     let hostname = assets::hostname(conn, &row.asset)?.unwrap_or_default();
     let end = row.end.clone();
+    let is_cancelled =
+        row.running.is_some() || end.as_ref().is_some_and(|end| end.outcome == Outcome::Cancelled);
+    let cancel_by = if is_cancelled { tasks::cancel_by(conn, &row.id)? } else { None };
     Ok(Task {
         id: row.id.clone(),
         kind: row.kind,
@@ -30,6 +35,7 @@ fn view(conn: &Conn, row: tasks::Task) -> Result<Task, Refused> {
         run: row.run().cloned(),
         asked_by: row.asked_by().map(str::to_owned),
         undo_of: row.undo_of,
+        cancel_by,
         asset: row.asset,
         hostname,
         script: script.key,

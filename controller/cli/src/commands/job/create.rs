@@ -218,8 +218,9 @@ async fn ids(client: &Client, names: &[String]) -> anyhow::Result<Vec<AssetId>> 
 async fn skips(client: &Client, texts: &[String]) -> anyhow::Result<Vec<Skip>> {
     let mut skips = Vec::new();
     for text in texts {
-        let (host, script) =
-            text.rsplit_once(':').with_context(|| format!("--skip {text:?}: HOST:SCRIPT, such as web1:sshd-banner-fix"))?;
+        let (host, script) = text
+            .rsplit_once(':')
+            .with_context(|| format!("--skip {text:?}: HOST:SCRIPT, such as web1:sshd-banner-fix"))?;
         skips.push(Skip { asset: asset::find(client, host).await?, script: script.parse()? });
     }
     Ok(skips)

@@ -44,7 +44,8 @@ fn of_host(host: &ReachHost) -> String {
     if let Some(why) = &host.why_not {
         return format!("\n{name}  not reached: {}\n", plain(why));
     }
-    let clock = if host.clock == ClockVerdict::Right { String::new() } else { format!("  clock {}", host.clock) };
+    let clock =
+        if host.clock == ClockVerdict::Right { String::new() } else { format!("  clock {}", host.clock) };
     let mut text = format!("\n{name}{clock}\n");
     for one in &host.scripts {
         let values: Vec<_> = one.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
