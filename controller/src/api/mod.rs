@@ -9,6 +9,7 @@ pub mod postures;
 pub mod runs;
 pub mod scripts;
 pub mod session;
+pub mod tags;
 pub mod tasks;
 pub mod trust;
 pub mod version;

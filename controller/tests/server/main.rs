@@ -7,4 +7,5 @@ mod operators;
 mod posture;
 mod process;
 mod scripts;
+mod tags;
 mod world;

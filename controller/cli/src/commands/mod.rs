@@ -7,6 +7,7 @@ pub mod login;
 pub mod posture;
 pub mod preview;
 pub mod script;
+pub mod tag;
 pub mod task;
 pub mod trust;
 pub mod watch;
