@@ -72,22 +72,22 @@ pub fn judge_anew(tx: &Tx<'_>, content: &Content, asset: &AssetId, now: Millis) 
 /// # Errors
 /// The store failed.
 pub async fn catch_up(app: &App) -> Result<(), StoreError> {
-    let (library, now) = (app.content.clone(), app.now());
+    let (library, now) = (app.content(), app.now());
     app.store.write(move |tx| keep_library(tx, &library, now)).await?;
     let stored = app.store.read(content::policies).await?;
     let current: Vec<_> =
-        app.content.policies().iter().map(|policy| (policy.key.clone(), policy.digest)).collect();
+        app.content().policies().iter().map(|policy| (policy.key.clone(), policy.digest)).collect();
     if stored == current {
         return Ok(());
     }
     tracing::info!(policies = current.len(), "policies changed: judging stored observations anew");
     let all = app.store.read(assets::all).await?;
     for asset in all {
-        let library = app.content.clone();
+        let library = app.content();
         app.store.write(move |tx| judge_anew(tx, &library, &asset.id, now)).await?;
     }
     // Last: a start that is cut short begins again.
-    let library = app.content.clone();
+    let library = app.content();
     app.store
         .write(move |tx| {
             for (key, _) in

@@ -96,7 +96,7 @@ fn one(
     if library && failed.is_empty() {
         return Some(Plan::End(nothing_failed(&concerned)));
     }
-    Some(match resolve(&app.content, script, &failed, &chosen.params) {
+    Some(match resolve(&app.content(), script, &failed, &chosen.params) {
         Ok(resolved) => Plan::Queue(resolved),
         Err(error) => Plan::End(refused(Refusal::BadParameter, format!("{error}; save the job anew"))),
     })

@@ -28,17 +28,18 @@ pub fn save(app: &Arc<App>, tx: &Tx<'_>, new: &NewJob, user: &str) -> Result<Job
     check(new)?;
     let (hold_ms, expiry_ms) = (hold_ms(app, new.hold_s)?, expiry_ms(app, new)?);
     let chosen = choose(app, tx, new)?;
-    let library = library_scripts(&app.content, &chosen, new)?;
+    let content = app.content();
+    let library = library_scripts(&content, &chosen, new)?;
     let mut scripts: Vec<JobScript> =
         library.iter().map(|own| JobScript { digest: own.digest, params: BTreeMap::new() }).collect();
     for one in &new.custom_scripts {
         let known = custom::find(tx, &app.trust, one, now)?;
-        values_agree(&app.content, &known.script, &chosen, &one.params, true)?;
+        values_agree(&content, &known.script, &chosen, &one.params, true)?;
         scripts.push(JobScript { digest: known.row.digest, params: one.params.clone() });
     }
     check_scripts(&scripts)?;
     for own in &library {
-        values_agree(&app.content, &own.script, &chosen, &BTreeMap::new(), false)?;
+        values_agree(&content, &own.script, &chosen, &BTreeMap::new(), false)?;
     }
     let job = Job {
         id: JobId::new(),

@@ -69,7 +69,7 @@ fn retagged(
     tag: &str,
 ) -> Result<(), Refused> {
     let now = app.now();
-    judging::judge_anew(tx, &app.content, asset, now)?;
+    judging::judge_anew(tx, &app.content(), asset, now)?;
     audit::append(tx, &audit::Entry { at: now, who, action, subject: asset.as_str(), detail: tag })?;
     Ok(())
 }
