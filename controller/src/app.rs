@@ -1,6 +1,6 @@
 //! What every handler and every background task shares.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use anyhow::Result;
 use aright_shared::time::{Clock, DAY, MINUTE, Millis};
@@ -29,7 +29,8 @@ pub struct App {
     pub authority: Authority,
     pub trust: Trust,
     pub presence: Presence,
-    pub content: Arc<Content>,
+    /// Replaced as a whole when policies change.
+    content: RwLock<Arc<Content>>,
     /// Wrong log-ins, by user and by address.
     pub log_ins: Throttle,
     /// Undos, by user.
@@ -62,7 +63,7 @@ impl App {
             authority: Authority::load(data)?,
             trust: Trust::load(data)?,
             presence: Presence::default(),
-            content: Arc::new(content),
+            content: RwLock::new(Arc::new(content)),
             log_ins: Throttle::of(10, 5 * MINUTE),
             undos: Throttle::of(single::UNDOS_A_MINUTE, MINUTE),
             changes: watch::Sender::new(0),
@@ -107,6 +108,11 @@ impl App {
         self.store
             .write(move |tx| changed.iter().try_for_each(|(asset, seen)| assets::seen(tx, asset, seen)))
             .await
+    }
+
+    /// What is in force now. Whoever asks twice may be told of two: inside a transaction ask once, there.
+    pub fn content(&self) -> Arc<Content> {
+        self.content.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn now(&self) -> Millis {

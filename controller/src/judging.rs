@@ -20,7 +20,7 @@ use crate::store::{StoreError, Tx, assets, content, observations, postures, scri
 pub enum Scope<'a> {
     /// Those that a report changed; their verdicts count as made now.
     Changed(&'a [Spot]),
-    /// All, where a policy changed; only other verdicts than before are written.
+    /// All, where the policies changed; only other verdicts than before are written.
     Everything,
 }
 
@@ -57,33 +57,37 @@ pub fn judge(
     known.keys().try_for_each(|place| postures::delete(tx, place))
 }
 
+/// Judges all that is stored of an asset, where what its policies want has changed and not what was seen.
+///
+/// # Errors
+/// The store failed.
+pub fn judge_anew(tx: &Tx<'_>, content: &Content, asset: &AssetId, now: Millis) -> Result<(), StoreError> {
+    let seen = observations::of_asset(tx, asset)?;
+    judge(tx, content, asset, &seen, Scope::Everything, now)
+}
+
 /// Brings the store in step with the content of this start: keeps every library version, and judges
 /// anew what a changed policy wants otherwise.
 ///
 /// # Errors
 /// The store failed.
 pub async fn catch_up(app: &App) -> Result<(), StoreError> {
-    let (library, now) = (app.content.clone(), app.now());
+    let (library, now) = (app.content(), app.now());
     app.store.write(move |tx| keep_library(tx, &library, now)).await?;
     let stored = app.store.read(content::policies).await?;
     let current: Vec<_> =
-        app.content.policies().iter().map(|policy| (policy.key.clone(), policy.digest)).collect();
+        app.content().policies().iter().map(|policy| (policy.key.clone(), policy.digest)).collect();
     if stored == current {
         return Ok(());
     }
     tracing::info!(policies = current.len(), "policies changed: judging stored observations anew");
     let all = app.store.read(assets::all).await?;
     for asset in all {
-        let library = app.content.clone();
-        app.store
-            .write(move |tx| {
-                let seen = observations::of_asset(tx, &asset.id)?;
-                judge(tx, &library, &asset.id, &seen, Scope::Everything, now)
-            })
-            .await?;
+        let library = app.content();
+        app.store.write(move |tx| judge_anew(tx, &library, &asset.id, now)).await?;
     }
     // Last: a start that is cut short begins again.
-    let library = app.content.clone();
+    let library = app.content();
     app.store
         .write(move |tx| {
             for (key, _) in

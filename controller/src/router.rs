@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aright_shared::{api, wire};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use axum::{Extension, Router};
 
 use crate::app::App;
@@ -49,6 +49,11 @@ pub fn operators_port(app: &Arc<App>) -> Router {
         .route("/assets/{id}/revoke", post(operators::assets::revoke::handle))
         .route("/assets/{id}/evaluate", post(operators::assets::evaluate::handle))
         .route("/assets/{id}/previews", post(operators::assets::preview::handle))
+        .route(
+            "/assets/{id}/tags/{tag}",
+            put(operators::assets::tag::handle).delete(operators::assets::untag::handle),
+        )
+        .route("/tags", get(operators::tags::list::handle))
         .route(
             "/enroll-keys",
             get(operators::enroll_keys::list::handle).post(operators::enroll_keys::create::handle),

@@ -12,6 +12,9 @@
 //! | `GET assets/{id}` | → [`Asset`] |
 //! | `POST assets/{id}/revoke` | → [`Asset`] |
 //! | `POST assets/{id}/evaluate` | → 204: it evaluates at its next check-in |
+//! | `PUT assets/{id}/tags/{tag}` | → [`Asset`]: tagged; its policies are looked up and judged anew |
+//! | `DELETE assets/{id}/tags/{tag}` | → [`Asset`]: not tagged so any more |
+//! | `GET tags` | [`Paging`] → [`Page`] of [`Tag`], in order of name |
 //! | `POST assets/{id}/previews` | [`NewPreview`] → 201 [`Task`]: what a script would do there |
 //! | `POST enroll-keys` | [`NewEnrollKey`] → 201 [`EnrollKeyMade`], the only time the secret is shown |
 //! | `GET enroll-keys` | [`Paging`] → [`Page`] of [`EnrollKey`] |

@@ -201,6 +201,18 @@ impl PinnedVerifier {
     }
 }
 
+/// A text as one segment of a path (RFC 3986): all but unreserved bytes escaped.
+pub fn segment(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            byte => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
 /// One HTTPS peer. Cloning shares the connection.
 #[derive(Clone, Debug)]
 pub struct Client {

@@ -12,6 +12,7 @@ pub mod library;
 pub mod outcome;
 pub mod posture;
 pub mod problem;
+pub mod tag;
 pub mod task;
 pub mod text;
 pub mod time;

@@ -38,6 +38,9 @@ enum Command {
     /// Hosts with an agent.
     #[command(subcommand)]
     Asset(commands::asset::Command),
+    /// Static tags of hosts: they decide which policies are for a host, and jobs find hosts by them.
+    #[command(subcommand)]
+    Tag(commands::tag::Command),
     /// What passes, what fails.
     #[command(subcommand)]
     Posture(commands::posture::Command),
@@ -86,6 +89,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Login(login) => login.run().await?,
         Command::Logout => session::logout().await?,
         Command::Asset(command) => command.run(format).await?,
+        Command::Tag(command) => command.run(format).await?,
         Command::Posture(command) => command.run(format).await?,
         Command::Script(command) => command.run(format).await?,
         Command::Job(command) => return command.run(format).await,

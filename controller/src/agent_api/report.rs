@@ -89,7 +89,7 @@ fn take(
     let changed = store_differences(tx, live, &before, &after)?;
     store_rest(tx, live, report)?;
     let whole: Vec<Observation> = after.into_values().collect();
-    judging::judge(tx, &app.content, asset, &whole, Scope::Changed(&changed), now)?;
+    judging::judge(tx, &app.content(), asset, &whole, Scope::Changed(&changed), now)?;
     assets::set_observed(tx, asset, digest, now)?;
     let (live, clock) = (live.clone(), report.clock);
     tx.on_commit(move || {

@@ -17,21 +17,21 @@ pub async fn technologies(
     State(app): State<Arc<App>>,
     paged: Paged<Nothing>,
 ) -> Result<Json<Page<Value>>, Refused> {
-    slice(app.content.library().technologies(), &paged)
+    slice(app.content().library().technologies(), &paged)
 }
 
 pub async fn controls(
     State(app): State<Arc<App>>,
     paged: Paged<Nothing>,
 ) -> Result<Json<Page<Value>>, Refused> {
-    slice(app.content.library().controls(), &paged)
+    slice(app.content().library().controls(), &paged)
 }
 
 pub async fn policies(
     State(app): State<Arc<App>>,
     paged: Paged<Nothing>,
 ) -> Result<Json<Page<Value>>, Refused> {
-    slice(app.content.library().policies(), &paged)
+    slice(app.content().library().policies(), &paged)
 }
 
 fn slice<T: Serialize>(

@@ -11,6 +11,7 @@ pub mod runs;
 pub mod scripts;
 pub mod session;
 pub mod stop;
+pub mod tags;
 pub mod tasks;
 pub mod trust;
 pub mod version;

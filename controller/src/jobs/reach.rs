@@ -1,6 +1,8 @@
 //! What a job would do where: for each asset and script the task it leads to, or the reason why not. Asked
 //! by whoever looks before saving, and by the run that begins.
 
+use std::sync::Arc;
+
 use aright_shared::api::{LicenceKind, NewJob, Reach, ReachHost, ReachScript, ScriptState};
 use aright_shared::id::AssetId;
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
@@ -15,6 +17,7 @@ use super::select::Chosen;
 use super::values::{resolve, targets};
 use super::{custom, licence};
 use crate::app::App;
+use crate::content::Content;
 use crate::error::Refused;
 use crate::presence::LiveState;
 use crate::store::postures::Place;
@@ -36,6 +39,7 @@ pub enum Fate {
 /// What decides for all assets alike.
 pub struct Judge<'a> {
     app: &'a App,
+    content: Arc<Content>,
     job: &'a NewJob,
     licence: LicenceKind,
     /// Whether each of the scripts may run at all, in their order.
@@ -60,7 +64,7 @@ impl<'a> Judge<'a> {
             };
             approved.push(one.is_library() || by_people()?);
         }
-        Ok(Self { app, job, licence: licence::in_force(conn, now)?, approved })
+        Ok(Self { app, content: app.content(), job, licence: licence::in_force(conn, now)?, approved })
     }
 
     /// Of the script at this place among the job's, on an asset of the job with these chosen postures.
@@ -97,7 +101,7 @@ impl<'a> Judge<'a> {
         if one.is_library() && failed.is_empty() {
             return Fate::Ends(nothing_failed(&concerned));
         }
-        match resolve(&self.app.content, &one.script, &failed, &one.params) {
+        match resolve(&self.content, &one.script, &failed, &one.params) {
             Ok(resolved) => Fate::Runs(resolved),
             Err(error) => Fate::Ends(refused(Refusal::BadParameter, format!("{error}; save the job anew"))),
         }

@@ -156,9 +156,8 @@ fn choose(app: &App, tx: &Tx<'_>, id: &JobId, new: &NewJob) -> Result<(), Refuse
 pub fn what(app: &App, tx: &crate::store::Conn, new: &NewJob) -> Result<(Chosen, Vec<Selected>), Refused> {
     let chosen = select::for_saving(app, tx, new)?;
     let scripts = scripts::for_saving(app, tx, new, &chosen, app.now())?;
-    for one in &scripts {
-        values_agree(&app.content, one, &chosen)?;
-    }
+    let content = app.content();
+    scripts.iter().try_for_each(|one| values_agree(&content, one, &chosen))?;
     Ok((chosen, scripts))
 }
 

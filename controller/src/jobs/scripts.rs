@@ -45,7 +45,7 @@ pub fn for_saving(
     chosen: &Chosen,
     now: Millis,
 ) -> Result<Vec<Selected>, Refused> {
-    let content = app.content.clone();
+    let content = app.content();
     are_known(&content, conn, job)?;
     let offered = offered(&content, chosen);
     if let Some(wanted) = &job.scripts {
@@ -78,7 +78,7 @@ pub fn for_saving(
 /// # Errors
 /// Too many, or the store failed.
 pub fn for_run(app: &App, conn: &Conn, job: &Job, chosen: &Chosen) -> Result<Vec<Selected>, Refused> {
-    let content = app.content.clone();
+    let content = app.content();
     let looked_up = job.spec.selection == Selection::EachRun;
     let mut selected = match looked_up {
         true => library(conn, &job.spec, &offered(&content, chosen))?,

@@ -49,7 +49,7 @@ pub fn preview(
             .value(&new.script)
             .remedy("choose one that is offered for its controls: aright posture show"));
     }
-    let resolved = resolve(&app.content, &script, &places, &new.params).map_err(|error| {
+    let resolved = resolve(&app.content(), &script, &places, &new.params).map_err(|error| {
         Refused::invalid("params", &new.script, error.to_string()).remedy("give what the script asks for")
     })?;
     let cause = Cause::Person { name: user.to_owned(), expires: now.plus(PREVIEW_WAITS) };
@@ -123,7 +123,7 @@ fn eligible(app: &App, conn: &Conn, asset: &AssetId) -> Result<(), Refused> {
 }
 
 fn known(app: &App, conn: &Conn, new: &NewPreview, now: Millis) -> Result<Known, Refused> {
-    if let Some(own) = app.content.scripts().iter().find(|own| own.script.key == new.script)
+    if let Some(own) = app.content().scripts().iter().find(|own| own.script.key == new.script)
         && let Some(row) = scripts::get(conn, own.digest)?
     {
         return Ok(Known { row, script: own.script.clone() });

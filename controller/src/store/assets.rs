@@ -12,7 +12,7 @@ use rusqlite::{Row, params};
 
 use super::conn::{json, millis, millis_opt, parsed, parsed_opt};
 use super::filter::Where;
-use super::{Conn, StoreError, Tx};
+use super::{Conn, StoreError, Tx, tags};
 
 #[derive(Clone, Debug)]
 pub struct Asset {
@@ -90,13 +90,7 @@ pub fn insert(
             now.0
         ],
     )?;
-    for tag in tags {
-        tx.execute(
-            "INSERT INTO asset_tags (asset, tag) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            params![id.as_str(), tag],
-        )?;
-    }
-    Ok(())
+    tags.iter().try_for_each(|tag| tags::add(tx, id, tag).map(drop))
 }
 
 pub fn get(conn: &Conn, id: &AssetId) -> Result<Option<Asset>, StoreError> {

@@ -20,6 +20,7 @@ pub mod sessions;
 pub mod settings;
 #[cfg(test)]
 mod sql_test;
+pub mod tags;
 pub mod tasks;
 pub mod users;
 mod writer;

@@ -8,5 +8,6 @@ mod operators;
 mod posture;
 mod process;
 mod scripts;
+mod tags;
 mod undo;
 mod world;

@@ -14,7 +14,7 @@ pub async fn postures(world: &World, filter: &aright_shared::api::PostureFilter)
     page.items
 }
 
-async fn verdicts(world: &World) -> Vec<(String, String, Verdict)> {
+pub async fn verdicts(world: &World) -> Vec<(String, String, Verdict)> {
     let mut all: Vec<_> = postures(world, &Default::default())
         .await
         .into_iter()
@@ -27,7 +27,7 @@ async fn verdicts(world: &World) -> Vec<(String, String, Verdict)> {
     all
 }
 
-fn row(policy: &str, place: &str, verdict: Verdict) -> (String, String, Verdict) {
+pub fn row(policy: &str, place: &str, verdict: Verdict) -> (String, String, Verdict) {
     (policy.into(), place.into(), verdict)
 }
 

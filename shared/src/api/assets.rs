@@ -55,6 +55,14 @@ pub struct PostureCounts {
     pub error: u32,
 }
 
+/// A tag that is in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag {
+    pub name: String,
+    /// How many have it, revoked ones left out.
+    pub assets: u32,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AssetFilter {

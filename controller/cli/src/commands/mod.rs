@@ -10,6 +10,7 @@ pub mod preview;
 pub mod schedule;
 pub mod script;
 pub mod stop;
+pub mod tag;
 pub mod task;
 pub mod trust;
 pub mod watch;

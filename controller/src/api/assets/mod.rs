@@ -5,13 +5,16 @@ pub mod list;
 pub mod preview;
 pub mod revoke;
 pub mod show;
+pub mod tag;
+pub mod untag;
 
 use aright_shared::api::{Asset, AssetClock, AssetState};
 use aright_shared::id::AssetId;
 
 use crate::app::App;
 use crate::error::Refused;
-use crate::store::{Conn, StoreError, assets};
+use crate::judging;
+use crate::store::{Conn, StoreError, Tx, assets, audit};
 
 /// The stored asset, with what is known of it at this moment.
 fn view(app: &App, asset: assets::Asset, tags: Vec<String>) -> Asset {
@@ -54,4 +57,19 @@ async fn shown(app: &App, id: AssetId) -> Result<Asset, Refused> {
     let found = app.store.read(move |conn| find(conn, &wanted)).await?;
     let (asset, tags) = found.ok_or_else(|| Refused::not_found("asset", id))?;
     Ok(view(app, asset, tags))
+}
+
+/// Its tags are others than before: so are the policies that are for it.
+fn retagged(
+    app: &App,
+    tx: &Tx<'_>,
+    asset: &AssetId,
+    who: &str,
+    action: &str,
+    tag: &str,
+) -> Result<(), Refused> {
+    let now = app.now();
+    judging::judge_anew(tx, &app.content(), asset, now)?;
+    audit::append(tx, &audit::Entry { at: now, who, action, subject: asset.as_str(), detail: tag })?;
+    Ok(())
 }

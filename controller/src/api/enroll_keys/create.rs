@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use http::StatusCode;
 
+use crate::api::tags;
 use crate::app::App;
 use crate::auth::operator::User;
 use crate::auth::token;
@@ -60,18 +61,13 @@ pub async fn handle(
 }
 
 fn check(new: &NewEnrollKey) -> Result<(), Refused> {
-    let word = |text: &str| !text.is_empty() && text.len() <= 100 && !text.chars().any(char::is_control);
-    if !new.name.is_empty() && !word(&new.name) {
+    if new.name.len() > 100 || new.name.chars().any(char::is_control) {
         return Err(
             Refused::invalid("name", &new.name, "no key is called so").remedy("at most 100 bytes, one line")
         );
     }
-    if let Some(tag) = new.tags.iter().find(|tag| !word(tag)) {
-        return Err(Refused::invalid("tags", tag, "no tag is called so").remedy("1 to 100 bytes, one line"));
-    }
-    if new.tags.len() > 100 {
-        return Err(Refused::invalid("tags", new.tags.len(), "too many tags").remedy("at most 100"));
-    }
+    new.tags.iter().try_for_each(|tag| tags::check("tags", tag))?;
+    tags::check_count("tags", new.tags.len())?;
     for (field, value, max) in [("max_uses", new.max_uses, MAX_USES), ("valid_s", new.valid_s, MAX_VALID_S)] {
         if let Some(value) = value.filter(|value| !(1..=max).contains(value)) {
             return Err(Refused::invalid(field, value, "out of range").remedy(format!("1 to {max}")));

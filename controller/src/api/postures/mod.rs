@@ -11,10 +11,11 @@ use crate::store::postures;
 /// The stored posture, with what the content and the agent's presence say of it.
 fn view(app: &App, row: postures::Posture) -> Option<Posture> {
     let postures::Place { asset, policy, spot } = row.place;
-    // A policy that is gone is judged away at the next start; until then nothing is expected any more.
-    let want = app.content.want(&policy, &spot)?.clone();
-    let control = app.content.control(&spot.control)?;
-    let fix_available = app.content.offered(&policy, &spot).next().is_some();
+    let content = app.content();
+    // A policy that is gone is judged away in a moment; until then nothing is expected any more.
+    let want = content.want(&policy, &spot)?.clone();
+    let control = content.control(&spot.control)?;
+    let fix_available = content.offered(&policy, &spot).next().is_some();
     let eligible = app.presence.agent(&asset).is_some_and(|live| live.state().reasons().is_empty());
     Some(Posture {
         id: row.id,

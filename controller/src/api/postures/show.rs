@@ -30,9 +30,10 @@ pub async fn handle(
     let (row, evidence, managed) = found.ok_or_else(&unknown)?;
     let place = row.place.clone();
     let posture = view(&app, row).ok_or_else(&unknown)?;
-    let control = app.content.control(&place.spot.control).ok_or_else(&unknown)?;
+    let content = app.content();
+    let control = content.control(&place.spot.control).ok_or_else(&unknown)?;
     let on = control.on(&place.spot.technology);
-    let scripts = app.content.offered(&place.policy, &place.spot).map(|own| own.script.key.clone()).collect();
+    let scripts = content.offered(&place.policy, &place.spot).map(|own| own.script.key.clone()).collect();
     Ok(Json(PostureDetail {
         posture,
         evidence,

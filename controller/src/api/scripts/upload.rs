@@ -24,7 +24,7 @@ pub async fn handle(
     Body(upload): Body<ScriptUpload>,
 ) -> Result<(StatusCode, Json<ScriptDetail>), Refused> {
     let script = parse(&upload.bytes)?;
-    if let Some(own) = app.content.scripts().iter().find(|own| own.script.key == script.key) {
+    if let Some(own) = app.content().scripts().iter().find(|own| own.script.key == script.key) {
         return Err(Refused::conflict("key-taken", "a library script has this key")
             .field("key")
             .value(&own.script.key)
