@@ -114,7 +114,9 @@ pub fn follow(app: &Arc<App>, tx: &Tx<'_>, job: &Job, now: Millis) -> Result<(),
     let missed = occurrence.as_ref().is_none_or(|one| one.latest.plus(PUNCTUAL) < now);
     let after = if missed { now } else { next.due };
     if !missed {
-        place(tx, &job.id, None, &waits.times(occurrence.as_ref(), Some(&repeat.zone), now))?;
+        // Noticed a moment late it is not late.
+        let saved = if now.since(next.run) < PUNCTUAL { next.run } else { now };
+        place(tx, &job.id, None, &waits.times(occurrence.as_ref(), Some(&repeat.zone), saved))?;
     } else if repeat.missed == Missed::RunOnce {
         let run = place(tx, &job.id, None, &waits.times(None, None, now))?;
         let why = format!("makes up for the occurrence missed at {}", next.due);

@@ -27,7 +27,7 @@ async fn run(world: &World, job: &Job) -> Run {
 }
 
 /// Watches until it is as wanted.
-async fn wait(world: &World, job: &Job, wanted: impl Fn(&Run) -> bool) -> Run {
+pub async fn wait(world: &World, job: &Job, wanted: impl Fn(&Run) -> bool) -> Run {
     let until = Instant::now() + Duration::from_secs(20);
     let mut seen = run(world, job).await;
     while !wanted(&seen) {
@@ -38,7 +38,7 @@ async fn wait(world: &World, job: &Job, wanted: impl Fn(&Run) -> bool) -> Run {
     seen
 }
 
-async fn tasks(world: &World) -> Vec<Task> {
+pub async fn tasks(world: &World) -> Vec<Task> {
     let page: Page<Task> = world.operator.get("/api/v1/tasks").await.expect("listed");
     page.items
 }

@@ -7,6 +7,7 @@ mod jobs;
 mod operators;
 mod posture;
 mod process;
+mod rules;
 mod scripts;
 mod tags;
 mod undo;

@@ -91,7 +91,12 @@ pub fn job_of(asset: &AssetId) -> NewJob {
 /// A custom script, approved for an hour.
 pub async fn approved(world: &World) -> ScriptDetail {
     let draft = upload(world, custom().canonical()).await.expect("uploaded");
-    let approval = seal(draft.script.digest, &approver(world), WallClock.now().plus(HOUR));
+    approve(world, draft.script.digest).await
+}
+
+/// For an hour.
+pub async fn approve(world: &World, script: Digest) -> ScriptDetail {
+    let approval = seal(script, &approver(world), WallClock.now().plus(HOUR));
     send(world, &approval).await.expect("approved")
 }
 

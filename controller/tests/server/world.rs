@@ -1,6 +1,6 @@
 //! A controller in this process, and clients that talk to it as agents and operators do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -71,6 +71,11 @@ impl World {
     pub fn pass(&self, millis: i64) {
         self.clock.0.fetch_add(millis, Ordering::Relaxed);
         self.server.app.dispatch.notify_one();
+    }
+
+    /// A session lasts for half a day.
+    pub async fn log_in_again(&mut self) {
+        self.operator = log_in(&self.server).await;
     }
 
     /// Stops it as a signal does, and starts it again from its folder.
@@ -224,7 +229,10 @@ pub fn spot(control: &str, instance: &str) -> Spot {
 
 impl Agent {
     pub fn see(&mut self, control: &str, instance: &str, reading: Reading) {
-        let spot = spot(control, instance);
+        self.see_at(spot(control, instance), reading);
+    }
+
+    pub fn see_at(&mut self, spot: Spot, reading: Reading) {
         let evidence = vec![Evidence { source: "/etc/x".into(), place: None, text: "x".into() }];
         self.seen.insert(
             spot.clone(),
@@ -243,7 +251,13 @@ impl Agent {
         Report {
             full,
             facts: full.then(|| self.host.facts.clone()),
-            technologies: vec!["debian-12".parse().expect("a key")],
+            technologies: self
+                .seen
+                .keys()
+                .map(|spot| spot.technology.clone())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
             observations: seen,
             not_applicable: Vec::new(),
             gone: Vec::new(),
