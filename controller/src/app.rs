@@ -13,7 +13,7 @@ use crate::content::Content;
 use crate::data::Data;
 use crate::net::Addresses;
 use crate::presence::{LiveState, Presence};
-use crate::store::{Store, StoreError, assets, certificates};
+use crate::store::{Store, StoreError, assets, certificates, policies};
 use crate::trust::Trust;
 
 /// How long past its end a certificate may still renew.
@@ -30,6 +30,8 @@ pub struct App {
     pub presence: Presence,
     /// Replaced as a whole when policies change.
     content: RwLock<Arc<Content>>,
+    /// Held while the custom policies change and what is stored is judged by them.
+    pub policies_change: tokio::sync::Mutex<()>,
     pub throttle: Throttle,
     /// Counts changes of tasks and runs, for those who watch.
     pub changes: watch::Sender<u64>,
@@ -54,12 +56,18 @@ impl App {
         dev: bool,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>> {
+        let store = Store::open(&data.path("aright.db"), &data.path("backup"))?;
+        let content = content.with_custom(&store.read(policies::all).await?)?;
+        for aside in content.set_aside() {
+            tracing::error!(policy = %aside.key, why = aside.why, "a custom policy is set aside");
+        }
         let app = Self {
-            store: Store::open(&data.path("aright.db"), &data.path("backup"))?,
+            store,
             authority: Authority::load(data)?,
             trust: Trust::load(data)?,
             presence: Presence::default(),
             content: RwLock::new(Arc::new(content)),
+            policies_change: tokio::sync::Mutex::new(()),
             throttle: Throttle::default(),
             changes: watch::Sender::new(0),
             dispatch: Notify::new(),
@@ -104,6 +112,10 @@ impl App {
     /// What is in force now. Whoever asks twice may be told of two: inside a transaction ask once, there.
     pub fn content(&self) -> Arc<Content> {
         self.content.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn replace_content(&self, content: Content) {
+        *self.content.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(content);
     }
 
     pub fn now(&self) -> Millis {

@@ -59,7 +59,11 @@ pub fn operators_port(app: &Arc<App>) -> Router {
         )
         .route("/technologies", get(operators::documents::technologies))
         .route("/controls", get(operators::documents::controls))
-        .route("/policies", get(operators::documents::policies))
+        .route("/policies", get(operators::policies::list::handle).post(operators::policies::import::handle))
+        .route(
+            "/policies/{key}",
+            get(operators::policies::show::handle).delete(operators::policies::remove::handle),
+        )
         .route("/postures", get(operators::postures::list::handle))
         .route("/postures/{id}", get(operators::postures::show::handle))
         .route("/scripts", get(operators::scripts::list::handle).post(operators::scripts::upload::handle))

@@ -43,6 +43,9 @@ enum Command {
     /// What passes, what fails.
     #[command(subcommand)]
     Posture(commands::posture::Command),
+    /// What is wanted of hosts: the library's policies, and your own.
+    #[command(subcommand)]
+    Policy(commands::policy::Command),
     /// What can be run, and who approved it.
     #[command(subcommand)]
     Script(commands::script::Command),
@@ -82,6 +85,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Asset(command) => command.run(format).await?,
         Command::Tag(command) => command.run(format).await?,
         Command::Posture(command) => command.run(format).await?,
+        Command::Policy(command) => command.run(format).await?,
         Command::Script(command) => command.run(format).await?,
         Command::Job(command) => return command.run(format).await,
         Command::Task(command) => return command.run(format).await,

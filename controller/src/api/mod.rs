@@ -5,6 +5,7 @@ pub mod documents;
 pub mod enroll_keys;
 pub mod health;
 pub mod jobs;
+pub mod policies;
 pub mod postures;
 pub mod runs;
 pub mod scripts;

@@ -4,6 +4,7 @@ mod agents;
 mod dispatch;
 mod jobs;
 mod operators;
+mod policies;
 mod posture;
 mod process;
 mod scripts;

@@ -4,6 +4,7 @@ pub mod asset;
 pub mod enroll_key;
 pub mod job;
 pub mod login;
+pub mod policy;
 pub mod posture;
 pub mod preview;
 pub mod script;
