@@ -6,6 +6,7 @@ use anyhow::Result;
 use aright_shared::time::{Clock, DAY, Millis};
 use tokio::sync::{Notify, watch};
 
+use crate::auth::noted::Noted;
 use crate::auth::throttle::Throttle;
 use crate::authority::Authority;
 use crate::config::Settings;
@@ -27,6 +28,8 @@ pub struct App {
     pub store: Store,
     pub authority: Authority,
     pub trust: Trust,
+    /// Those that stand in the audit log.
+    pub wrong_log_ins: Noted,
     pub presence: Presence,
     /// Replaced as a whole when policies change.
     content: RwLock<Arc<Content>>,
@@ -65,6 +68,7 @@ impl App {
             store,
             authority: Authority::load(data)?,
             trust: Trust::load(data)?,
+            wrong_log_ins: Noted::default(),
             presence: Presence::default(),
             content: RwLock::new(Arc::new(content)),
             policies_change: tokio::sync::Mutex::new(()),

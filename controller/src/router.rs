@@ -77,6 +77,7 @@ pub fn operators_port(app: &Arc<App>) -> Router {
         .route("/tasks", get(operators::tasks::list::handle))
         .route("/tasks/{id}", get(operators::tasks::show::handle))
         .route("/tasks/{id}/undo", post(operators::tasks::undo::handle))
+        .route("/audit", get(operators::audit::handle))
         .route("/trust", get(operators::trust::handle))
         .route_layer(from_fn_with_state(app.clone(), auth::operator::demand));
     Router::new()

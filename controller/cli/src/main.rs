@@ -60,6 +60,9 @@ enum Command {
     /// Secrets by which new agents enrol.
     #[command(subcommand)]
     EnrollKey(commands::enroll_key::Command),
+    /// Who did what, when.
+    #[command(subcommand)]
+    Audit(commands::audit::Command),
     /// Whose approvals agents believe.
     #[command(subcommand)]
     Trust(commands::trust::Command),
@@ -91,6 +94,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Task(command) => return command.run(format).await,
         Command::Preview(preview) => return preview.run(format).await,
         Command::EnrollKey(command) => command.run(format).await?,
+        Command::Audit(command) => command.run(format).await?,
         Command::Trust(command) => command.run(format).await?,
     }
     Ok(ExitCode::SUCCESS)

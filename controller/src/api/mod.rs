@@ -1,6 +1,7 @@
 //! The operators' REST, a file a verb: [`aright_shared::api`].
 
 pub mod assets;
+pub mod audit;
 pub mod documents;
 pub mod enroll_keys;
 pub mod health;

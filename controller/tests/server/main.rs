@@ -1,6 +1,7 @@
 //! The controller over its real wire: TLS, HTTP, the store on disk.
 
 mod agents;
+mod audit;
 mod dispatch;
 mod jobs;
 mod operators;

@@ -1,6 +1,7 @@
 //! One file a noun of the command line.
 
 pub mod asset;
+pub mod audit;
 pub mod enroll_key;
 pub mod job;
 pub mod login;
