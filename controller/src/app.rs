@@ -6,6 +6,7 @@ use anyhow::Result;
 use aright_shared::time::{Clock, DAY, MINUTE, Millis};
 use tokio::sync::{Notify, watch};
 
+use crate::auth::noted::Noted;
 use crate::auth::throttle::Throttle;
 use crate::authority::Authority;
 use crate::config::Settings;
@@ -14,7 +15,7 @@ use crate::data::Data;
 use crate::jobs::single;
 use crate::net::Addresses;
 use crate::presence::{LiveState, Presence};
-use crate::store::{Store, StoreError, assets, certificates, tasks};
+use crate::store::{Store, StoreError, assets, certificates, policies, tasks};
 use crate::trust::Trust;
 
 /// How long past its end a certificate may still renew.
@@ -28,6 +29,8 @@ pub struct App {
     pub store: Store,
     pub authority: Authority,
     pub trust: Trust,
+    /// Those that stand in the audit log.
+    pub wrong_log_ins: Noted,
     pub presence: Presence,
     /// Replaced as a whole when policies change.
     content: RwLock<Arc<Content>>,
@@ -35,6 +38,8 @@ pub struct App {
     pub log_ins: Throttle,
     /// Undos, by user.
     pub undos: Throttle,
+    /// Held while the custom policies change and what is stored is judged by them.
+    pub policies_change: tokio::sync::Mutex<()>,
     /// Counts changes of tasks and runs, for those who watch.
     pub changes: watch::Sender<u64>,
     /// Wakes the dispatcher.
@@ -58,14 +63,21 @@ impl App {
         dev: bool,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>> {
+        let store = Store::open(&data.path("aright.db"), &data.path("backup"))?;
+        let content = content.with_custom(&store.read(policies::all).await?)?;
+        for aside in content.set_aside() {
+            tracing::error!(policy = %aside.key, why = aside.why, "a custom policy is set aside");
+        }
         let app = Self {
-            store: Store::open(&data.path("aright.db"), &data.path("backup"))?,
+            store,
             authority: Authority::load(data)?,
             trust: Trust::load(data)?,
+            wrong_log_ins: Noted::default(),
             presence: Presence::default(),
             content: RwLock::new(Arc::new(content)),
             log_ins: Throttle::of(10, 5 * MINUTE),
             undos: Throttle::of(single::UNDOS_A_MINUTE, MINUTE),
+            policies_change: tokio::sync::Mutex::new(()),
             changes: watch::Sender::new(0),
             dispatch: Notify::new(),
             stopping: watch::Sender::new(false),
@@ -113,6 +125,10 @@ impl App {
     /// What is in force now. Whoever asks twice may be told of two: inside a transaction ask once, there.
     pub fn content(&self) -> Arc<Content> {
         self.content.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn replace_content(&self, content: Content) {
+        *self.content.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(content);
     }
 
     pub fn now(&self) -> Millis {

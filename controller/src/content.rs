@@ -2,6 +2,7 @@
 //! and which library scripts are offered for it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use aright_shared::content::control::Control;
 use aright_shared::content::policy::{Policy, Wanted};
@@ -11,6 +12,8 @@ use aright_shared::envelope::canonical;
 use aright_shared::id::Key;
 use aright_shared::library::Library;
 use aright_shared::posture::{Reading, Spot, Verdict, judge};
+
+use crate::store::policies::Custom;
 
 /// A library script with its canonical bytes.
 #[derive(Clone, Debug)]
@@ -29,8 +32,19 @@ pub struct PolicyForm {
     pub document: String,
 }
 
+/// A custom policy that is stored but not in force.
+#[derive(Clone, Debug)]
+pub struct SetAside {
+    pub key: Key,
+    pub why: String,
+}
+
 pub struct Content {
+    /// As it comes with the program.
+    shipped: Arc<Library>,
+    /// And with the custom policies that fit it.
     library: Library,
+    set_aside: Vec<SetAside>,
     scripts: Vec<LibraryScript>,
     policies: Vec<PolicyForm>,
     /// What each policy wants, by control and technology.
@@ -41,6 +55,30 @@ impl Content {
     /// # Errors
     /// A document that JSON cannot express: none that was parsed.
     pub fn of(library: Library) -> anyhow::Result<Self> {
+        Self::arrange(Arc::new(library.clone()), library, Vec::new())
+    }
+
+    /// The same library with these custom policies. One that does not fit is set aside: it may have fitted
+    /// an older library.
+    ///
+    /// # Errors
+    /// See [`Content::of`].
+    pub fn with_custom(&self, stored: &[Custom]) -> anyhow::Result<Self> {
+        let mut library = (*self.shipped).clone();
+        let mut set_aside = Vec::new();
+        for row in stored {
+            let added = serde_json::from_str(&row.document)
+                .map_err(|error| error.to_string())
+                .and_then(|document| Policy::from_json(document).map_err(|error| error.to_string()))
+                .and_then(|policy| library.add_policy(policy).map_err(|error| error.to_string()));
+            if let Err(why) = added {
+                set_aside.push(SetAside { key: row.key.clone(), why });
+            }
+        }
+        Self::arrange(self.shipped.clone(), library, set_aside)
+    }
+
+    fn arrange(shipped: Arc<Library>, library: Library, set_aside: Vec<SetAside>) -> anyhow::Result<Self> {
         let mut wants: HashMap<(Key, Key), Vec<(Key, Wanted)>> = HashMap::new();
         let mut policies = Vec::new();
         for policy in library.policies() {
@@ -51,11 +89,22 @@ impl Content {
             }
         }
         let scripts = library.scripts().map(own_script).collect::<anyhow::Result<_>>()?;
-        Ok(Self { scripts, policies, wants, library })
+        Ok(Self { shipped, set_aside, scripts, policies, wants, library })
     }
 
+    /// All that is in force.
     pub fn library(&self) -> &Library {
         &self.library
+    }
+
+    /// What comes with the program.
+    pub fn shipped(&self) -> &Library {
+        &self.shipped
+    }
+
+    /// Custom policies that are not in force, in order of key.
+    pub fn set_aside(&self) -> &[SetAside] {
+        &self.set_aside
     }
 
     /// In order of key.

@@ -2,6 +2,7 @@
 //! needs no host to be asked.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use aright_shared::api::ScriptState;
 use aright_shared::content::script::Origin;
@@ -10,10 +11,13 @@ use aright_shared::posture::{Observation, Spot, Verdict};
 use aright_shared::time::Millis;
 
 use crate::app::App;
-use crate::content::Content;
+use crate::content::{Content, PolicyForm};
 use crate::store::postures::Place;
 use crate::store::scripts::Script;
 use crate::store::{StoreError, Tx, assets, content, observations, postures, scripts};
+
+/// How many assets are judged anew in one transaction: others wait for it.
+const AT_ONCE: usize = 32;
 
 /// Which spots are to be judged.
 #[derive(Clone, Copy)]
@@ -71,34 +75,43 @@ pub fn judge_anew(tx: &Tx<'_>, content: &Content, asset: &AssetId, now: Millis) 
 ///
 /// # Errors
 /// The store failed.
-pub async fn catch_up(app: &App) -> Result<(), StoreError> {
+pub async fn catch_up(app: &Arc<App>) -> Result<(), StoreError> {
     let (library, now) = (app.content(), app.now());
     app.store.write(move |tx| keep_library(tx, &library, now)).await?;
+    let _alone = app.policies_change.lock().await;
+    follow_policies(app).await
+}
+
+/// Judges what is stored by the policies in force, unless that has been done. Cut short it begins again,
+/// at the latest at the next start. The caller holds `policies_change`: the policies stay as they are.
+///
+/// # Errors
+/// The store failed.
+pub async fn follow_policies(app: &Arc<App>) -> Result<(), StoreError> {
+    let content = app.content();
     let stored = app.store.read(content::policies).await?;
     let current: Vec<_> =
-        app.content().policies().iter().map(|policy| (policy.key.clone(), policy.digest)).collect();
+        content.policies().iter().map(|policy| (policy.key.clone(), policy.digest)).collect();
     if stored == current {
         return Ok(());
     }
     tracing::info!(policies = current.len(), "policies changed: judging stored observations anew");
-    let all = app.store.read(assets::all).await?;
-    for asset in all {
-        let library = app.content();
-        app.store.write(move |tx| judge_anew(tx, &library, &asset.id, now)).await?;
+    for assets in app.store.read(assets::ids).await?.chunks(AT_ONCE) {
+        if app.is_stopping() {
+            return Ok(());
+        }
+        let (content, assets, now) = (content.clone(), assets.to_vec(), app.now());
+        app.store
+            .write(move |tx| assets.iter().try_for_each(|asset| judge_anew(tx, &content, asset, now)))
+            .await?;
     }
-    // Last: a start that is cut short begins again.
-    let library = app.content();
     app.store
         .write(move |tx| {
-            for (key, _) in
-                stored.iter().filter(|(key, _)| !library.policies().iter().any(|policy| policy.key == *key))
-            {
+            for (key, _) in stored.iter().filter(|(key, _)| !current.iter().any(|(own, _)| own == key)) {
                 content::delete_policy(tx, key)?;
             }
-            library
-                .policies()
-                .iter()
-                .try_for_each(|policy| content::put_policy(tx, &policy.key, policy.digest, &policy.document))
+            let put = |own: &PolicyForm| content::put_policy(tx, &own.key, own.digest, &own.document);
+            content.policies().iter().try_for_each(put)
         })
         .await
 }

@@ -18,6 +18,7 @@ pub mod jobs;
 mod judging;
 mod log;
 pub mod net;
+pub mod policies;
 pub mod presence;
 pub mod router;
 pub mod schedule;

@@ -60,7 +60,11 @@ pub fn operators_port(app: &Arc<App>) -> Router {
         )
         .route("/technologies", get(operators::documents::technologies))
         .route("/controls", get(operators::documents::controls))
-        .route("/policies", get(operators::documents::policies))
+        .route("/policies", get(operators::policies::list::handle).post(operators::policies::import::handle))
+        .route(
+            "/policies/{key}",
+            get(operators::policies::show::handle).delete(operators::policies::remove::handle),
+        )
         .route("/postures", get(operators::postures::list::handle))
         .route("/postures/{id}", get(operators::postures::show::handle))
         .route("/scripts", get(operators::scripts::list::handle).post(operators::scripts::upload::handle))
@@ -87,6 +91,7 @@ pub fn operators_port(app: &Arc<App>) -> Router {
             get(operators::stop::show).post(operators::stop::set).delete(operators::stop::release),
         )
         .route("/tasks/{id}/cancel", post(operators::tasks::cancel::handle))
+        .route("/audit", get(operators::audit::handle))
         .route("/trust", get(operators::trust::handle))
         .route_layer(from_fn_with_state(app.clone(), auth::operator::demand));
     Router::new()

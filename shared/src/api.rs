@@ -18,7 +18,11 @@
 //! | `POST assets/{id}/previews` | [`NewPreview`] → 201 [`Task`]: what a script would do there |
 //! | `POST enroll-keys` | [`NewEnrollKey`] → 201 [`EnrollKeyMade`], the only time the secret is shown |
 //! | `GET enroll-keys` | [`Paging`] → [`Page`] of [`EnrollKey`] |
-//! | `GET technologies`, `controls`, `policies` | [`Paging`] → [`Page`] of the content's own documents |
+//! | `GET technologies`, `controls` | [`Paging`] → [`Page`] of the content's own documents |
+//! | `GET policies` | [`Paging`] → [`Page`] of [`Policy`], in order of key |
+//! | `GET policies/{key}` | → [`PolicyDetail`] |
+//! | `POST policies` | a [policy](crate::content::policy::Policy) → 201 [`PolicyDetail`], judged by; the same again: 200 |
+//! | `DELETE policies/{key}` | → 204: a custom one and its postures are gone; 409 while a job has some selected |
 //! | `GET postures` | [`PostureFilter`], [`Paging`] → [`Page`] of [`Posture`] |
 //! | `GET postures/{id}` | → [`PostureDetail`] |
 //! | `GET scripts` | [`Paging`] → [`Page`] of [`Script`] |
@@ -54,6 +58,7 @@ mod assets;
 mod audit;
 mod jobs;
 mod people;
+mod policies;
 mod postures;
 mod schedule;
 mod scripts;
@@ -65,6 +70,7 @@ pub use assets::*;
 pub use audit::*;
 pub use jobs::*;
 pub use people::*;
+pub use policies::*;
 pub use postures::*;
 pub use schedule::*;
 pub use scripts::*;

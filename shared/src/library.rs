@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::content::control::Control;
-use crate::content::policy::Policy;
+use crate::content::policy::{FIRST_CUSTOM, Policy};
 use crate::content::script::{Policies, Script};
 use crate::content::technology::Technology;
 use crate::content::{ContentError, Document, Kind, parse};
@@ -106,13 +106,33 @@ impl Library {
                 }
             }
         }
-        self.policies.values().try_for_each(|policy| self.check_policy(policy))
+        for policy in self.policies.values() {
+            self.check_policy(policy)?;
+            if !(1..FIRST_CUSTOM).contains(&policy.number) {
+                let why = format!("number: {} must lie between 1 and {}", policy.number, FIRST_CUSTOM - 1);
+                return Err(ContentError::document(Kind::Policy, Some(&policy.key), why));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in a policy that is not built in.
+    ///
+    /// # Errors
+    /// Its key is taken, or it does not fit these controls.
+    pub fn add_policy(&mut self, policy: Policy) -> Result<(), ContentError> {
+        if self.policies.contains_key(&policy.key) {
+            return Err(ContentError::document(Kind::Policy, Some(&policy.key), "key: the library has it"));
+        }
+        self.check_policy(&policy)?;
+        self.policies.insert(policy.key.clone(), policy);
+        Ok(())
     }
 
     /// Whether a policy, of the library or not, fits these controls.
     ///
     /// # Errors
-    /// A control or technology that is not defined, a `set` that does not satisfy its `expect`.
+    /// A control or technology that is not defined, a control that is on none of its technologies, a `set` that does not satisfy its `expect`.
     pub fn check_policy(&self, policy: &Policy) -> Result<(), ContentError> {
         let wrong = |why| ContentError::document(Kind::Policy, Some(&policy.key), why);
         if let Some(name) = policy.technologies.iter().find(|name| !self.technologies.contains_key(*name)) {
@@ -122,8 +142,15 @@ impl Library {
             let Some(control) = self.controls.get(&choice.control) else {
                 return Err(wrong(format!("sections.controls: {} is not defined", choice.control)));
             };
+            let mut wanted = false;
             for technology in &policy.technologies {
-                choice.wants(control, technology).map_err(wrong)?;
+                let here = choice.wants(control, technology);
+                wanted |= here.map_err(|why| wrong(format!("sections.controls: {why}")))?.is_some();
+            }
+            if !wanted {
+                let why =
+                    format!("sections.controls: {} is on none of the policy's technologies", control.key);
+                return Err(wrong(why));
             }
         }
         Ok(())

@@ -44,6 +44,9 @@ enum Command {
     /// What passes, what fails.
     #[command(subcommand)]
     Posture(commands::posture::Command),
+    /// What is wanted of hosts: the library's policies, and your own.
+    #[command(subcommand)]
+    Policy(commands::policy::Command),
     /// What can be run, and who approved it.
     #[command(subcommand)]
     Script(commands::script::Command),
@@ -66,6 +69,9 @@ enum Command {
     /// Whether scripts of your own may be chosen and run.
     #[command(subcommand)]
     Licence(commands::licence::Command),
+    /// Who did what, when.
+    #[command(subcommand)]
+    Audit(commands::audit::Command),
     /// Whose approvals agents believe.
     #[command(subcommand)]
     Trust(commands::trust::Command),
@@ -91,6 +97,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Asset(command) => command.run(format).await?,
         Command::Tag(command) => command.run(format).await?,
         Command::Posture(command) => command.run(format).await?,
+        Command::Policy(command) => command.run(format).await?,
         Command::Script(command) => command.run(format).await?,
         Command::Job(command) => return command.run(format).await,
         Command::Task(command) => return command.run(format).await,
@@ -99,6 +106,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::StopAll(stop) => stop.run(format).await?,
         Command::Licence(command) => command.run(format).await?,
         Command::EnrollKey(command) => command.run(format).await?,
+        Command::Audit(command) => command.run(format).await?,
         Command::Trust(command) => command.run(format).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -101,16 +101,27 @@ pub async fn all<T: DeserializeOwned>(
     path: &str,
     filter: &(impl Serialize + Sync),
 ) -> anyhow::Result<Vec<T>> {
+    Ok(first(client, path, filter, usize::MAX).await?.0)
+}
+
+/// The first so many rows of a list, and whether there are more.
+pub async fn first<T: DeserializeOwned>(
+    client: &Client,
+    path: &str,
+    filter: &(impl Serialize + Sync),
+    most: usize,
+) -> anyhow::Result<(Vec<T>, bool)> {
     let mut rows = Vec::new();
-    let mut paging = api::Paging { cursor: None, limit: Some(api::MAX_LIMIT) };
+    let mut cursor = None;
     loop {
+        let left = u32::try_from(most - rows.len()).unwrap_or(u32::MAX).min(api::MAX_LIMIT);
         let mut query = api::query_pairs(filter);
-        query.extend(api::query_pairs(&paging));
+        query.extend(api::query_pairs(&api::Paging { cursor, limit: Some(left) }));
         let page: api::Page<T> = client.find(path, &query).await?;
         rows.extend(page.items);
-        match page.next {
-            Some(next) => paging.cursor = Some(next),
-            None => return Ok(rows),
+        if page.next.is_none() || rows.len() >= most {
+            return Ok((rows, page.next.is_some()));
         }
+        cursor = page.next;
     }
 }

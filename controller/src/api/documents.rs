@@ -1,4 +1,4 @@
-//! `GET technologies`, `controls` and `policies`: the content's own documents.
+//! `GET technologies` and `controls`: the content's own documents.
 
 use std::sync::Arc;
 
@@ -27,14 +27,8 @@ pub async fn controls(
     slice(app.content().library().controls(), &paged)
 }
 
-pub async fn policies(
-    State(app): State<Arc<App>>,
-    paged: Paged<Nothing>,
-) -> Result<Json<Page<Value>>, Refused> {
-    slice(app.content().library().policies(), &paged)
-}
-
-fn slice<T: Serialize>(
+/// A page of rows that are all in memory.
+pub(super) fn slice<T: Serialize>(
     documents: impl Iterator<Item = T>,
     paged: &Paged<Nothing>,
 ) -> Result<Json<Page<Value>>, Refused> {

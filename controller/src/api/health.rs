@@ -31,6 +31,13 @@ pub async fn handle(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
             problems.push(format!("{what} ends on {end}"));
         }
     }
+    for aside in app.content().set_aside() {
+        problems.push(format!(
+            "custom policy {} is not in force ({}); next: import it so that it fits, under another key if its \
+             key is taken, and remove this one: aright policy remove {0}",
+            aside.key, aside.why
+        ));
+    }
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Health { ok, problems }))
 }

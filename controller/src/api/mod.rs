@@ -1,11 +1,13 @@
 //! The operators' REST, a file a verb: [`aright_shared::api`].
 
 pub mod assets;
+pub mod audit;
 pub mod documents;
 pub mod enroll_keys;
 pub mod health;
 pub mod jobs;
 pub mod licence;
+pub mod policies;
 pub mod postures;
 pub mod runs;
 pub mod scripts;

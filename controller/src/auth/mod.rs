@@ -1,6 +1,7 @@
 //! Who is asking: agents by certificate, people by token.
 
 pub mod agent;
+pub mod noted;
 pub mod operator;
 pub mod password;
 pub mod throttle;

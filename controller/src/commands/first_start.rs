@@ -10,7 +10,7 @@ use crate::auth::password;
 use crate::authority::Authority;
 use crate::data::Data;
 use crate::net;
-use crate::store::{StoreError, settings, users};
+use crate::store::{StoreError, audit, settings, users};
 use crate::trust::{FIRST_USER, Trust};
 
 /// Makes authority and trust where there is neither yet.
@@ -53,6 +53,14 @@ pub async fn first_user(app: &App) -> Result<Option<String>> {
         .write(move |tx| {
             users::put(tx, FIRST_USER, &hash, now)?;
             settings::put(tx, "first_start", &now.0.to_string())?;
+            let entry = audit::Entry {
+                at: now,
+                who: "controller",
+                action: "user.create",
+                subject: FIRST_USER,
+                detail: "first start",
+            };
+            audit::append(tx, &entry)?;
             Ok::<_, StoreError>(())
         })
         .await?;

@@ -101,6 +101,10 @@ pub fn all(conn: &Conn) -> Result<Vec<Asset>, StoreError> {
     conn.rows(&format!("SELECT {COLUMNS} FROM assets ORDER BY id"), [], read)
 }
 
+pub fn ids(conn: &Conn) -> Result<Vec<AssetId>, StoreError> {
+    conn.rows("SELECT id FROM assets ORDER BY id", [], |row| parsed(row, 0))
+}
+
 /// The one that this machine enrolled as and that is not revoked.
 pub fn of_machine(conn: &Conn, machine: Digest) -> Result<Option<Asset>, StoreError> {
     conn.row(

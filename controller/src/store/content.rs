@@ -23,6 +23,11 @@ pub fn put_policy(tx: &Tx<'_>, key: &Key, digest: Digest, document: &str) -> Res
     Ok(())
 }
 
+/// Notes that stored postures are not what this policy says: it has come, changed or gone.
+pub fn unsettle_policy(tx: &Tx<'_>, key: &Key) -> Result<(), StoreError> {
+    put_policy(tx, key, Digest::of(b""), "")
+}
+
 pub fn delete_policy(tx: &Tx<'_>, key: &Key) -> Result<(), StoreError> {
     tx.execute("DELETE FROM policies WHERE key = $1", params![key.as_str()])?;
     Ok(())

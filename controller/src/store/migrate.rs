@@ -7,8 +7,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// In order; the first is version 1. Never changed once released.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/0001_first.sql"), include_str!("../../migrations/0002_jobs.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_first.sql"),
+    include_str!("../../migrations/0002_jobs.sql"),
+    include_str!("../../migrations/0003_policies.sql"),
+];
 
 pub(super) fn up(conn: &mut Connection, path: &Path, backups: &Path) -> Result<(), StoreError> {
     up_to(conn, path, backups, MIGRATIONS)

@@ -12,6 +12,7 @@ mod filter;
 pub mod jobs;
 mod migrate;
 pub mod observations;
+pub mod policies;
 pub mod postures;
 pub mod run_assets;
 pub mod runs;

@@ -1,10 +1,12 @@
 //! The controller over its real wire: TLS, HTTP, the store on disk.
 
 mod agents;
+mod audit;
 mod cancel;
 mod dispatch;
 mod jobs;
 mod operators;
+mod policies;
 mod posture;
 mod process;
 mod rules;

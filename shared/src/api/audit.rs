@@ -19,11 +19,13 @@ pub struct AuditEntry {
     pub detail: String,
 }
 
+/// Conditions that must all hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuditFilter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
+    /// A whole action, or its noun alone: `job` for all that was done to jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -53,6 +53,11 @@ impl ContentError {
         Self { place, why: why.into() }
     }
 
+    /// `field: what is wrong with it`, without the place.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
     pub(crate) fn within(self, file: &str) -> Self {
         Self { place: format!("{file}: {}", self.place), why: self.why }
     }
@@ -102,13 +107,16 @@ fn checked<T: DeserializeOwned>(
     Ok(parsed)
 }
 
-/// Reads a text that holds one document of one kind.
-pub(crate) fn parse_one(kind: Kind, text: &str) -> Result<Script, ContentError> {
+/// Reads a text that holds one document of the kind that `pick` takes.
+pub(crate) fn parse_one<T>(
+    kind: Kind,
+    text: &str,
+    pick: impl Fn(Document) -> Option<T>,
+) -> Result<T, ContentError> {
     let mut documents = parse("file", text)?;
-    match (documents.len(), documents.pop()) {
-        (1, Some(Document::Script(script))) => Ok(*script),
-        (count, _) => {
-            Err(ContentError::document(kind, None, format!("{count} documents where one {kind} is expected")))
-        }
-    }
+    let count = documents.len();
+    let one = documents.pop().filter(|_| count == 1).and_then(pick);
+    one.ok_or_else(|| {
+        ContentError::document(kind, None, format!("{count} documents where one {kind} is expected"))
+    })
 }

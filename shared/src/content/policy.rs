@@ -6,9 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::control::{Control, Criticality};
 use super::expect::Expect;
+use super::{ContentError, Document, Kind, checked, parse_one, typing};
 use crate::id::Key;
 use crate::outcome::words;
 use crate::posture::Value;
+use crate::tag::{FORM, is_tag};
+
+/// From here on policies have the numbers that the controller gives; below are those of the library.
+pub const FIRST_CUSTOM: u32 = 100_000;
+/// Longest title of a policy or a section, in bytes.
+const MAX_TITLE: usize = 200;
 
 words! { PolicyTag { Policy = "policy", } }
 
@@ -18,6 +25,8 @@ pub struct Policy {
     pub aright: u32,
     pub kind: PolicyTag,
     pub key: Key,
+    /// For people: below [`FIRST_CUSTOM`] the library's. Left out of a file (0), the controller gives one.
+    #[serde(default)]
     pub number: u32,
     pub title: String,
     pub version: u32,
@@ -82,6 +91,23 @@ impl Tags {
 }
 
 impl Policy {
+    /// Reads a text that holds one policy and nothing else.
+    ///
+    /// # Errors
+    /// Not YAML, not a policy, a field out of bounds: field, value and remedy are named.
+    pub fn from_yaml(text: &str) -> Result<Self, ContentError> {
+        parse_one(Kind::Policy, text, |document| match document {
+            Document::Policy(policy) => Some(policy),
+            Document::Technology(_) | Document::Control(_) | Document::Script(_) => None,
+        })
+    }
+
+    /// # Errors
+    /// Not a policy, a field out of bounds: field, value and remedy are named.
+    pub fn from_json(document: serde_json::Value) -> Result<Self, ContentError> {
+        checked(Kind::Policy, document, Self::check)
+    }
+
     /// Whether it holds for an asset with these technologies and tags.
     pub fn holds_for(&self, technologies: &[Key], tags: &BTreeSet<String>) -> bool {
         self.technologies.iter().any(|one| technologies.contains(one))
@@ -105,11 +131,48 @@ impl Policy {
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
+        let titles = self.sections.iter().map(|section| ("sections.title", &section.title));
+        for (field, title) in [("title", &self.title)].into_iter().chain(titles) {
+            if title.trim().is_empty() || title.len() > MAX_TITLE || title.chars().any(char::is_control) {
+                return Err(format!(
+                    "{field}: {title:?} is no title; next: 1 to {MAX_TITLE} bytes, one line"
+                ));
+            }
+        }
+        if self.version == 0 {
+            return Err("version: 0 is none; next: begin with 1".into());
+        }
+        if self.technologies.is_empty() {
+            return Err("technologies: name at least one".into());
+        }
+        if self.choices().next().is_none() {
+            return Err("sections: choose at least one control".into());
+        }
+        if let Some(assign) = &self.assign {
+            assign.check()?;
+        }
         let mut seen = BTreeSet::new();
         match self.choices().find(|choice| !seen.insert(&choice.control)) {
             Some(twice) => Err(format!("sections: control {} is chosen twice", twice.control)),
             None => Ok(()),
         }
+    }
+}
+
+impl Assign {
+    fn check(&self) -> Result<(), String> {
+        for (field, tags) in
+            [("assign.include", Some(&self.include)), ("assign.exclude", self.exclude.as_ref())]
+        {
+            let Some(Tags::Any(tags) | Tags::All(tags)) = tags else { continue };
+            if tags.is_empty() {
+                return Err(format!("{field}: names no tag; next: name one, or leave {field} out"));
+            }
+            if let Some(odd) = tags.iter().find(|tag| !is_tag(tag)) {
+                return Err(format!("{field}: {odd:?} is no tag; next: {FORM}"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -124,7 +187,10 @@ impl Choice {
         let expect = match &self.expect {
             None => on.expect.clone(),
             Some(keys) => {
-                override_keys(&on.expect, keys).map_err(|error| format!("control {name}: {error}"))?
+                let wrong = |error: String| format!("control {name}: expect: {error}");
+                let expect = override_keys(&on.expect, keys).map_err(wrong)?;
+                typing::check(&expect, on.check.shape(), Some(control.data_type)).map_err(wrong)?;
+                expect
             }
         };
         let set = self

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::control::Check;
 pub use super::interpreter::Interpreter;
 use super::pattern::Pattern;
-use super::{ContentError, Kind, parse_one};
+use super::{ContentError, Document, Kind, parse_one};
 use crate::digest::Digest;
 use crate::envelope::canonical;
 use crate::id::Key;
@@ -162,8 +162,10 @@ impl Script {
     /// # Errors
     /// Not YAML, not a script, a field out of bounds: field, value and remedy are named.
     pub fn from_yaml(text: &str) -> Result<Self, ContentError> {
-        let script: Self = parse_one(Kind::Script, text)?;
-        Ok(script)
+        parse_one(Kind::Script, text, |document| match document {
+            Document::Script(script) => Some(*script),
+            Document::Technology(_) | Document::Control(_) | Document::Policy(_) => None,
+        })
     }
 
     /// The bytes that are stored, hashed, signed, sent and parsed (RFC 8785).

@@ -26,10 +26,12 @@ fn the_examples_for_authors_are_valid() {
     let page = include_str!("../../../docs/content.md");
     let examples: Vec<&str> =
         page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 2);
-    for example in examples {
+    assert_eq!(examples.len(), 3);
+    for example in &examples {
         parse("docs/content.md", example).unwrap_or_else(|error| panic!("{error}"));
     }
+    let policy = Policy::from_yaml(examples[1]).unwrap_or_else(|error| panic!("{error}"));
+    Library::builtin().clone().add_policy(policy).unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// Script, values that must be admitted, and values no stronger than stock or dangerous that must not.
@@ -256,9 +258,41 @@ fn what_is_wrong_is_refused_naming_document_field_value_and_remedy() {
         (2, "control: toy", "control: toi", &["policy toys", "toi"]),
         (2, ", set: 2", "", &["policy toys", "4", "le 3", "set"]),
         (2, "set: 2", "set: 9", &["9", "le 3"]),
+        (
+            2,
+            "expect: {value: 3}, set: 2",
+            "expect: {operator: re, value: x}, set: x",
+            &["expect", "re", "integer"],
+        ),
         (2, "value: 3", "value: x", &["policy toys", "le"]),
         (2, "value: 3", "valu: 3", &["valu"]),
         (2, "technologies: [debian-12]", "technologies: [beos]", &["beos"]),
+        (
+            2,
+            "technologies: [debian-12]",
+            "technologies: []",
+            &["policy toys", "technologies", "at least one"],
+        ),
+        (
+            2,
+            "technologies: [debian-12]",
+            "technologies: [debian-13]",
+            &["controls: toy", "none of the policy"],
+        ),
+        (2, "number: 9\n", "", &["policy toys", "number: 0", "99999"]),
+        (2, "number: 9\n", "number: 100000\n", &["100000", "99999"]),
+        (2, "title: Toys", "title: ' '", &["title", "one line"]),
+        (2, "title: All", "title: \"a\\u001bb\"", &["sections.title", "one line"]),
+        (2, "version: 1", "version: 0", &["version: 0", "begin with 1"]),
+        (2, "[{control: toy, expect: {value: 3}, set: 2}]", "[]", &["sections", "at least one control"]),
+        (2, "version: 1", "version: 1\nassign: {include: {any: []}}", &["assign.include", "names no tag"]),
+        (2, "version: 1", "version: 1\nassign: {include: {any: [a], all: [b]}}", &["assign.include"]),
+        (
+            2,
+            "version: 1",
+            "version: 1\nassign: {include: {any: [a]}, exclude: {all: [' b']}}",
+            &["exclude", "\" b\""],
+        ),
     ];
     for (at, old, new, words) in cases {
         let mut texts = [CONTROL.to_owned(), SCRIPT.to_owned(), POLICY.to_owned()];

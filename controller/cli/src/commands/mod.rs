@@ -1,10 +1,12 @@
 //! One file a noun of the command line.
 
 pub mod asset;
+pub mod audit;
 pub mod enroll_key;
 pub mod job;
 pub mod licence;
 pub mod login;
+pub mod policy;
 pub mod posture;
 pub mod preview;
 pub mod schedule;

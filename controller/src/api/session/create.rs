@@ -1,9 +1,10 @@
 //! `POST session`: a password becomes a token.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aright_shared::api::{Login, Session};
-use aright_shared::time::HOUR;
+use aright_shared::time::{HOUR, Millis};
 use axum::extract::State;
 use axum::{Extension, Json};
 use http::StatusCode;
@@ -44,8 +45,10 @@ pub async fn handle(
         .read(move |conn| users::password_hash(conn, &name))
         .await
         .map_err(|error: StoreError| error)?;
+    let known = hash.is_some();
     if !password::verify(login.password, hash).await? {
         app.log_ins.count(&doors, now);
+        note_wrong(&app, known.then(|| login.user.clone()), peer.ip(), now).await?;
         tracing::warn!(user = login.user, peer = %peer, "a wrong log-in");
         return Err(Refused::new(StatusCode::FORBIDDEN, "wrong-log-in", "user or password is wrong")
             .field("user")
@@ -70,4 +73,22 @@ pub async fn handle(
         })
         .await?;
     Ok(Json(session))
+}
+
+/// Bounded, since strangers cause it and nothing of the log is ever taken away. A name that is no user's is
+/// not kept: it may be a password that slipped into the wrong field.
+async fn note_wrong(app: &App, user: Option<String>, from: IpAddr, now: Millis) -> Result<(), StoreError> {
+    let Some(left_out) = app.wrong_log_ins.note(now) else { return Ok(()) };
+    let (subject, mut detail) = (user.unwrap_or_else(|| "no user of ours".into()), format!("from {from}"));
+    if left_out > 0 {
+        detail.push_str(&format!("; {left_out} more before it were not written down"));
+    }
+    app.store
+        .write(move |tx| {
+            let (subject, detail) = (subject.as_str(), detail.as_str());
+            let entry =
+                audit::Entry { at: now, who: "controller", action: "session.refuse", subject, detail };
+            audit::append(tx, &entry)
+        })
+        .await
 }
