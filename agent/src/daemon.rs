@@ -3,6 +3,7 @@
 //! Two halves over one link: [`poll`] holds a check-in open and passes on what it brings; [`work`] does
 //! one thing after the other on the host thread. Either may fail and is tried again; neither waits for the other.
 
+mod cancel;
 mod obey;
 mod poll;
 mod renew;
@@ -41,6 +42,7 @@ pub(crate) struct Agent {
     pub library: &'static Library,
     pub floor: Floor,
     pub host: HostThread,
+    pub wishes: cancel::Wishes,
     link: Mutex<Link>,
     clock: Mutex<ClockFilter>,
     trust: Mutex<TrustDocument>,
@@ -113,6 +115,7 @@ impl Agent {
             link: Mutex::new(link),
             floor,
             host,
+            wishes: cancel::Wishes::default(),
             clock: Mutex::new(ClockFilter::new(Instant::now())),
             trust: Mutex::new(trust),
             reported: Mutex::new(BTreeMap::new()),

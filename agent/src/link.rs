@@ -12,7 +12,7 @@ use aright_shared::task::TaskReport;
 use aright_shared::time::{Clock, Millis, WallClock};
 use aright_shared::wire::{
     CheckIn, EnrollReply, EnrollRequest, MAX_WAIT_S, Orders, RenewReply, RenewRequest, Report, ReportReply,
-    Running, TimeReply, TimeRequest,
+    Running, TimeReply, TimeRequest, Undone,
 };
 
 use crate::clock::Exchange;
@@ -95,6 +95,10 @@ impl Link {
 
     pub async fn result(&self, report: &TaskReport) -> Result<(), ClientError> {
         self.client.post(&format!("/agent/v1/tasks/{}/result", report.task), report).await
+    }
+
+    pub async fn undone(&self, task: &TaskId, undone: &Undone) -> Result<(), ClientError> {
+        self.client.post(&format!("/agent/v1/tasks/{task}/undone"), undone).await
     }
 
     pub async fn renew(&self, csr: String) -> Result<RenewReply, ClientError> {

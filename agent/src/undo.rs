@@ -242,7 +242,7 @@ pub fn kept(
     tree: &Tree,
     live: &Live,
 ) -> Result<(Journal, Reversal), UndoError> {
-    let _lock = spool.lock(Wait::Not)?;
+    let _lock = spool.lock(Wait::AMoment)?;
     let mut journal = ready(spool, task)?;
     let reversal = whole(&mut journal, tree, live, Progress::Whole)?;
     Ok((journal, reversal))

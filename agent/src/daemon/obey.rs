@@ -113,6 +113,18 @@ pub async fn obey(
     delivery: Delivery,
 ) -> anyhow::Result<Option<TaskReport>> {
     let id = delivery.task.clone();
+    let report = until_ended(agent, workshop, delivery, &agent.wishes.of(&id)).await;
+    agent.wishes.forget(&id);
+    report
+}
+
+async fn until_ended(
+    agent: &Arc<Agent>,
+    workshop: &Arc<Workshop>,
+    delivery: Delivery,
+    cancel: &Cancel,
+) -> anyhow::Result<Option<TaskReport>> {
+    let id = delivery.task.clone();
     let mut journal = match workshop.spool.accept(&delivery) {
         Ok(journal) => journal,
         Err(SpoolError::Known(_)) => match known(workshop, &delivery)? {
@@ -130,6 +142,10 @@ pub async fn obey(
         }
         Err(error) => return Err(error.into()),
     };
+    if cancel.is_wanted() {
+        end_unbegun(&mut journal, Outcome::Cancelled, "cancelled by an operator before it was begun")?;
+        return Ok(None);
+    }
     let verified = match verify(agent, workshop, &journal).await {
         Ok(verified) => verified,
         Err(refused) => {
@@ -140,14 +156,10 @@ pub async fn obey(
     };
     if let Err(why) = say_running(agent, &verified).await {
         // Cancelled meanwhile, or said to run by an earlier life: nothing was begun.
-        let now = journal.now();
-        let detail = format!("not begun: {why}");
-        let mut report = task::report::empty(&id, Outcome::Interrupted, HostChange::None, detail, now, now);
-        report.steps = journal.steps();
-        journal.end(&report)?;
+        end_unbegun(&mut journal, Outcome::Interrupted, &format!("not begun: {why}"))?;
         return Ok(None);
     }
-    execute(agent, workshop, journal, verified).await?;
+    execute(agent, workshop, journal, verified, cancel.clone()).await?;
     Ok(None)
 }
 
@@ -165,6 +177,13 @@ fn known(workshop: &Workshop, delivery: &Delivery) -> anyhow::Result<Known> {
         _ if journal.has(Step::Acknowledged) => Known::Done,
         _ => Known::Waits,
     })
+}
+
+fn end_unbegun(journal: &mut Journal, outcome: Outcome, detail: &str) -> anyhow::Result<()> {
+    let now = journal.now();
+    let mut report = task::report::empty(journal.task(), outcome, HostChange::None, detail, now, now);
+    report.steps = journal.steps();
+    Ok(journal.end(&report)?)
 }
 
 fn end_refused(agent: &Agent, journal: &mut Journal, refused: Refused) -> anyhow::Result<()> {
@@ -263,6 +282,7 @@ async fn execute(
     workshop: &Arc<Workshop>,
     mut journal: Journal,
     verified: Verified,
+    cancel: Cancel,
 ) -> anyhow::Result<()> {
     journal.take(Step::Running)?;
     let contact = NewConnection { runtime: tokio::runtime::Handle::current(), agent: agent.clone() };
@@ -273,7 +293,6 @@ async fn execute(
         .call(move || -> anyhow::Result<()> {
             let here = here(&shared)?;
             let task = Task { order: verified.order(), script: verified.script(), clock };
-            let cancel = Cancel::default();
             let report = task::execute(task, &here, &workshop.spool, &contact, &mut journal, &cancel);
             match report {
                 Ok(report) => info!(task.id = %report.task, outcome = %report.outcome, change = %report.change, "{}", report.detail),

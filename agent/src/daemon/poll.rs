@@ -6,6 +6,7 @@ use std::time::Duration;
 use aright_shared::client::ClientError;
 use aright_shared::wire::{CheckIn, MAX_WAIT_S, Orders, observations_digest};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tracing::{error, info, warn};
 
 use super::work::Work;
@@ -87,14 +88,20 @@ async fn take(agent: &Agent, brought: Orders, orders: &mpsc::Sender<Work>) -> an
             Err(error) => error!("trust document refused: {error:#}"),
         }
     }
+    agent.wishes.cancel(&brought.cancel);
     if brought.full_report {
         lock(&agent.reported).clear();
     }
     if brought.evaluate || brought.full_report {
-        orders.send(Work::Evaluate).await?;
+        // What waits in a full queue ends with an evaluation, or is one: to wait here would be to hear nothing.
+        match orders.try_send(Work::Evaluate) {
+            Ok(()) | Err(TrySendError::Full(_)) => {}
+            Err(closed) => return Err(closed.into()),
+        }
     }
     for delivery in brought.tasks {
         info!(task.id = %delivery.task, "task delivered");
+        agent.wishes.of(&delivery.task);
         orders.send(Work::Task(Box::new(delivery))).await?;
     }
     Ok(())

@@ -38,6 +38,9 @@ pub async fn run(agent: Arc<Agent>, mut inbox: mpsc::Receiver<Work>) -> anyhow::
     let every = Duration::from_secs(agent.config.evaluate_every_s);
     // What an earlier life left half-done comes first: an undo that waits is the most urgent work there is.
     let resumed = obey::recover(&agent, &workshop).await?;
+    for delivery in &resumed {
+        agent.wishes.of(&delivery.task);
+    }
     let mut confinement = None;
     let mut owed = evaluate(&agent, &mut confinement).await.is_err();
     for delivery in resumed {
@@ -48,6 +51,7 @@ pub async fn run(agent: Arc<Agent>, mut inbox: mpsc::Receiver<Work>) -> anyhow::
     loop {
         // Who watches a run waits for the result: a controller that restarts is offered it as soon as it is back.
         // What the host looks like goes first: a result that says fixed beside a posture that says fail helps nobody.
+        owed |= !workshop.spool.undone_since()?.is_empty();
         owed = owed && evaluate(&agent, &mut confinement).await.is_err();
         let pause = if send_results(&agent, &workshop).await? && !owed {
             offers.reset();
@@ -184,8 +188,8 @@ fn report(agent: &Agent, evaluation: &Evaluation, facts: Option<aright_shared::w
     Made { wire, after }
 }
 
-/// Offers every result that waits, and tells whether none is left; those that do not get through stay on disk for the
-/// next time.
+/// Offers every result that waits, then every undo since; and tells whether none is left. Those that do not get
+/// through stay on disk for the next time.
 async fn send_results(agent: &Arc<Agent>, workshop: &Workshop) -> anyhow::Result<bool> {
     let mut all_known = true;
     for report in workshop.spool.waiting()? {
@@ -209,7 +213,23 @@ async fn send_results(agent: &Arc<Agent>, workshop: &Workshop) -> anyhow::Result
             }
         }
     }
-    Ok(all_known)
+    // What was undone is known by its result: that goes first.
+    Ok(all_known && send_undone(agent, workshop).await?)
+}
+
+async fn send_undone(agent: &Arc<Agent>, workshop: &Workshop) -> anyhow::Result<bool> {
+    for (task, undone) in workshop.spool.undone_since()? {
+        match agent.link().undone(&task, &undone).await {
+            Ok(()) => info!(task.id = %task, change = %undone.change, "told that it was undone here"),
+            Err(error) if is_unwanted(&error) => error!(task.id = %task, "undo refused: {error}"),
+            Err(error) => {
+                warn!(task.id = %task, "undo waits: {error}");
+                return Ok(false);
+            }
+        }
+        workshop.spool.acknowledge_undone(&task)?;
+    }
+    Ok(true)
 }
 
 /// Only the controller's own words count: a proxy's page for 404 is no reason to drop a result.

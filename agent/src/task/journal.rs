@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use aright_shared::digest::Digest;
 use aright_shared::id::TaskId;
+use aright_shared::outcome::HostChange;
 use aright_shared::task::{Delivery, StepTaken, TaskReport};
 use aright_shared::time::{Clock, Millis};
+use aright_shared::wire::Undone;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::fail;
@@ -74,8 +76,8 @@ steps! {
     Undone = "undone" after [Undoing],
     /// The result lies on disk.
     Ended = "ended" after [Accepted Running Before Staging Scripted Compared Judged Kept Undone],
-    /// The controller has the result.
-    Acknowledged = "acknowledged" after [Ended Undone],
+    /// The controller has the result; with a note, it knows what became of the change since.
+    Acknowledged = "acknowledged" after [Ended Undone Acknowledged],
 }
 
 impl std::fmt::Display for Step {
@@ -255,6 +257,29 @@ impl Journal {
         self.notes::<Vec<String>>(Step::Undone).any(|conflicts| !conflicts.is_empty())
     }
 
+    /// What became of its kept change after its result, of which the controller does not know yet.
+    pub fn undone_since(&self) -> Option<Undone> {
+        let last = |step| self.records.iter().rposition(|record| record.step == step);
+        let is_late = self.has(Step::Acknowledged) && last(Step::Undone) > last(Step::Ended);
+        let is_known = self.notes::<HostChange>(Step::Acknowledged).next().is_some();
+        (is_late && !is_known && !self.is_being_undone()).then(|| self.undone())
+    }
+
+    /// The controller knows what became of the change since its result.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn acknowledge_undone(&mut self) -> Result<(), JournalError> {
+        let change = self.undone().change;
+        self.take_with(Step::Acknowledged, &change)
+    }
+
+    fn undone(&self) -> Undone {
+        let conflicts: Vec<String> = self.notes(Step::Undone).last().unwrap_or_default();
+        let change = if conflicts.is_empty() { HostChange::Undone } else { HostChange::UndoConflict };
+        Undone { change, detail: conflicts.join("; ").chars().take(UNDONE_DETAIL).collect() }
+    }
+
     /// As they go into the report.
     pub fn steps(&self) -> Vec<StepTaken> {
         self.records.iter().map(|r| StepTaken { step: r.step.to_string(), at: r.at }).collect()
@@ -339,6 +364,9 @@ impl Journal {
         JournalError::Io { task: self.task.clone(), doing, source }
     }
 }
+
+/// Characters of [`Undone::detail`] that fit into its bytes, whatever they are.
+const UNDONE_DETAIL: usize = 1024;
 
 /// Hexadecimal digits of SHA-256 that are kept: against torn writes, not against forgers.
 const CHECK: usize = 16;

@@ -102,10 +102,14 @@ fn in_order(run: &mut Run<'_>) -> Result<(), Stop> {
 /// An order to undo another task.
 fn undo(run: &mut Run<'_>) -> Result<(), Stop> {
     let mut target = run.to_be_undone()?; //                 else refused: nothing kept, or a later one first
+    let health = run.health_of_lockout();
     run.take_with(Step::Undoing, target.task())?;
     let reversal =
         crate::undo::whole(&mut target, run.host().tree(), run.host().live(), crate::undo::Progress::Whole)?;
-    run.record_undo(&target, &reversal);
+    run.record_undo(&mut target, &reversal)?;
+    if let Some(health) = health {
+        run.tell_contact(&health);
+    }
     run.take(Step::Undone)
 }
 

@@ -93,7 +93,7 @@ fn finish_undo_order(
         return take_undone(journal);
     };
     let reversal = undo::whole(&mut target, host.tree(), host.live(), undo::Progress::Whole)?;
-    report_undo(report, &target, host, &reversal);
+    report_undo(report, &mut target, host, &reversal)?;
     take_undone(journal)
 }
 

@@ -5,10 +5,12 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aright_shared::id::TaskId;
 use aright_shared::task::{Delivery, TaskReport};
 use aright_shared::time::{DAY, HOUR, Millis};
+use aright_shared::wire::Undone;
 
 use super::journal::{ClockDebug, Journal, JournalError, Step};
 
@@ -71,8 +73,14 @@ pub enum SpoolError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     ForIt,
+    /// As long as it takes to note something down.
+    AMoment,
     Not,
 }
+
+/// Tries of [`Wait::AMoment`], and the pause between two.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The right to change this host, until dropped.
 #[derive(Debug)]
@@ -131,14 +139,23 @@ impl Spool {
             .mode(0o600)
             .open(&path)
             .map_err(fault)?;
-        match wait {
-            Wait::ForIt => file.lock().map_err(fault)?,
-            Wait::Not => file.try_lock().map_err(|error| match error {
-                fs::TryLockError::WouldBlock => SpoolError::Busy,
-                fs::TryLockError::Error(source) => fault(source),
-            })?,
+        let mut tries = match wait {
+            Wait::ForIt => {
+                file.lock().map_err(fault)?;
+                return Ok(HostLock { _file: file });
+            }
+            Wait::AMoment => TRIES,
+            Wait::Not => 0,
+        };
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(HostLock { _file: file }),
+                Err(fs::TryLockError::Error(source)) => return Err(fault(source)),
+                Err(fs::TryLockError::WouldBlock) if tries == 0 => return Err(SpoolError::Busy),
+                Err(fs::TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            }
+            tries -= 1;
         }
-        Ok(HostLock { _file: file })
     }
 
     /// Writes an order down before anything else is done with it.
@@ -217,17 +234,51 @@ impl Spool {
         Ok(self.journals()?.iter().filter(|j| unsent(j)).filter_map(|j| j.result().ok().flatten()).collect())
     }
 
-    /// The controller has the result.
+    /// The controller has the result. Beside a command that changes the host it is not noted, and sent once more.
     ///
     /// # Errors
     /// It cannot be written down.
-    pub fn acknowledge(&self, task: &TaskId) -> Result<(), JournalError> {
-        match self.journal(task)? {
-            Some(mut journal) if journal.has(Step::Ended) && !journal.has(Step::Acknowledged) => {
-                journal.take(Step::Acknowledged)
-            }
-            _ => Ok(()),
+    pub fn acknowledge(&self, task: &TaskId) -> Result<(), SpoolError> {
+        self.note(task, |journal| match journal.has(Step::Ended) && !journal.has(Step::Acknowledged) {
+            true => journal.take(Step::Acknowledged),
+            false => Ok(()),
+        })
+    }
+
+    /// Undone after their results, and the controller does not know: by a command on this host.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn undone_since(&self) -> Result<Vec<(TaskId, Undone)>, SpoolError> {
+        let since = |journal: &Journal| Some((journal.task().clone(), journal.undone_since()?));
+        Ok(self.journals()?.iter().filter_map(since).collect())
+    }
+
+    /// The controller knows of the undo; noted as [`Self::acknowledge`] does.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn acknowledge_undone(&self, task: &TaskId) -> Result<(), SpoolError> {
+        self.note(task, |journal| match journal.undone_since() {
+            Some(_) => journal.acknowledge_undone(),
+            None => Ok(()),
+        })
+    }
+
+    /// Under the lock: a command that undoes has the same journal open.
+    fn note(
+        &self,
+        task: &TaskId,
+        write: impl FnOnce(&mut Journal) -> Result<(), JournalError>,
+    ) -> Result<(), SpoolError> {
+        let _lock = match self.lock(Wait::Not) {
+            Err(SpoolError::Busy) => return Ok(()),
+            other => other?,
+        };
+        if let Some(mut journal) = self.journal(task)? {
+            write(&mut journal)?;
         }
+        Ok(())
     }
 
     /// What is left where tasks are kept, in bytes.
@@ -297,7 +348,8 @@ impl Spool {
             // Whoever mends a conflict by hand needs the originals.
             let past = is_past(Step::Acknowledged, RESULT_KEPT)
                 && (!journal.has_conflicts() || is_past(Step::Undone, days));
-            if past && !journal.is_being_undone() && undoable(&journal).is_none() {
+            let is_told = journal.undone_since().is_none();
+            if past && is_told && !journal.is_being_undone() && undoable(&journal).is_none() {
                 self.drop(journal.dir())?;
                 pruned.journals += 1;
             }

@@ -61,6 +61,9 @@ fn untouched<T>(outcome: Outcome, detail: impl Into<String>) -> Result<T, Stop> 
     Err(Stop::Untouched(outcome, detail.into()))
 }
 
+/// How long the way to this host may take to be as it was before an undo, until that is said.
+const AFTER_UNDO: Duration = Duration::from_secs(15);
+
 mod before;
 
 /// One task under way, and its report as far as it is known.
@@ -320,12 +323,15 @@ impl<'a> Run<'a> {
     }
 
     pub fn confirm(&mut self, before: &Health) -> Result<(), Stop> {
-        let limit = match self.task.order.confirm_s {
+        confirm::within(self.confirm_limit(), self.contact, before, || self.host.health())
+            .map_err(|why| Stop::GoBack(Outcome::LostContact, why, Progress::Whole))
+    }
+
+    fn confirm_limit(&self) -> Duration {
+        match self.task.order.confirm_s {
             0 => CONFIRM,
             seconds => Duration::from_secs(seconds.into()),
-        };
-        confirm::within(limit, self.contact, before, || self.host.health())
-            .map_err(|why| Stop::GoBack(Outcome::LostContact, why, Progress::Whole))
+        }
     }
 
     /// The outcome, on disk before it is kept: a crash in between finds it.
@@ -396,17 +402,37 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub fn record_undo(&mut self, target: &Journal, reversal: &Reversal) {
-        report_undo(&mut self.report, target, self.host, reversal);
+    /// The health before, where it may be another after.
+    pub fn health_of_lockout(&self) -> Option<Health> {
+        self.task.script.lockout.then(|| self.host.health())
+    }
+
+    pub fn record_undo(&mut self, target: &mut Journal, reversal: &Reversal) -> Result<(), Stop> {
+        Ok(report_undo(&mut self.report, target, self.host, reversal)?)
+    }
+
+    /// An undo is the way back, and stays: what it cost is said.
+    pub fn tell_contact(&mut self, before: &Health) {
+        let limit = self.confirm_limit().min(AFTER_UNDO);
+        let lost = confirm::within(limit, self.contact, before, || self.host.health());
+        if let Err(why) = lost {
+            self.report.detail = format!("{}; beware, since then {why}", self.report.detail);
+        }
     }
 }
 
-/// The report of an order to undo.
-pub(super) fn report_undo(report: &mut TaskReport, target: &Journal, host: &dyn Host, reversal: &Reversal) {
+/// The report of an order to undo, by which the controller knows what became of the target.
+pub(super) fn report_undo(
+    report: &mut TaskReport,
+    target: &mut Journal,
+    host: &dyn Host,
+    reversal: &Reversal,
+) -> Result<(), JournalError> {
     report.outcome = Outcome::Ran;
     let files = reversal.files.restored.len();
     report.detail = format!("task {} undone: {files} {} restored", target.task(), plural(files));
     add_reversal(report, target, host, reversal);
+    target.acknowledge_undone()
 }
 
 /// What an undo adds to a report: what became of the host, and both versions of what was left alone.

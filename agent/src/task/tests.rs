@@ -599,6 +599,32 @@ fn a_wish_to_cancel_counts_until_the_commit() {
 }
 
 #[test]
+fn a_preview_can_be_cancelled_and_an_undo_goes_to_its_end() {
+    let world = World::new();
+    let cancel = Cancel::default();
+    cancel.cancel();
+    let preview = TaskOrder { kind: TaskKind::Preview, ..order(&["a"]) };
+    assert_eq!(ended(&world.order(&script(FIX), &preview, &cancel)), (Outcome::Cancelled, HostChange::None));
+    let kept = world.run(&script(FIX));
+    let report = world.order(&script(""), &undo_of(&kept.task), &cancel);
+    assert_eq!(ended(&report), (Outcome::Ran, HostChange::Undone), "{}", report.detail);
+    assert_eq!(world.read("a"), "bad");
+}
+
+#[test]
+fn what_an_undo_costs_of_the_way_to_the_host_is_said() {
+    let mut world = World::new();
+    fs::write(world.host().join("etc/health"), "broken\n").expect("write");
+    let kept = world.run(&lockout("echo good >etc/a; echo well >etc/health"));
+    assert_eq!(kept.change, HostChange::Kept, "{}", kept.detail);
+    world.health = Health::of([Probe::SshdAnswers]);
+    let report = world.order(&lockout(""), &undo_of(&kept.task), &Cancel::default());
+    assert_eq!(ended(&report), (Outcome::Ran, HostChange::Undone), "{}", report.detail);
+    assert!(report.detail.contains("beware, since then no longer: sshd answers"), "{}", report.detail);
+    assert_eq!(world.read("health"), "broken", "it stays undone");
+}
+
+#[test]
 fn secrets_in_output_are_masked() {
     let world = World::new();
     let report = world.run(&script("echo '$6$salt$0123456789abcdef'; echo good >etc/a"));
@@ -627,8 +653,10 @@ fn an_order_to_undo_goes_backwards_and_leaves_foreign_work() {
     assert_eq!((world.read("a").as_str(), world.read("new").as_str()), ("good", "by hand"));
     assert!(report.diff[0].text.as_deref().is_some_and(|text| text.contains("-by hand")), "{report:?}");
 
+    world.spool.acknowledge(&first).expect("writes");
     let report = undo(&first);
     assert_eq!(ended(&report), (Outcome::Ran, HostChange::Undone), "{}", report.detail);
+    assert_eq!(world.spool.undone_since().expect("reads"), [], "the order's result tells it");
     assert_eq!((world.read("a").as_str(), world.parameter().as_str()), ("bad", "1"));
     assert_eq!(undo(&first).refusal, Some(Refusal::Unsupported), "only once");
 }
@@ -800,5 +828,6 @@ fn an_order_to_undo_killed_anywhere_is_finished() {
             report.detail
         );
         assert_eq!(world.state(), OLD, "{point}");
+        assert_eq!(world.spool.undone_since().expect("reads"), [], "{point}: the order's result tells it");
     }
 }

@@ -55,7 +55,7 @@ pub fn preview(
     let cause = Cause::Person { name: user.to_owned(), expires: now.plus(PREVIEW_WAITS) };
     let timeout_ms = i64::from(script.timeout_s) * SECOND;
     let task = Task::queued(TaskKind::Preview, cause, asset, row.digest, timeout_ms, resolved, now);
-    store(app, tx, &task, "asset.preview", &new.script.to_string())?;
+    store(app, tx, &task, ("asset.preview", asset.as_str()), &format!("{} by task {}", new.script, task.id))?;
     Ok(task.id)
 }
 
@@ -89,7 +89,7 @@ pub fn undo(app: &Arc<App>, tx: &Tx<'_>, id: &TaskId, user: &str) -> Result<Task
         undo_of: Some(id.clone()),
         ..Task::queued(TaskKind::Undo, cause, &undone.asset, undone.script, undone.timeout_ms, resolved, now)
     };
-    store(app, tx, &task, "task.undo", id.as_str())?;
+    store(app, tx, &task, ("task.undo", id.as_str()), &format!("by task {}", task.id))?;
     Ok(task.id)
 }
 
@@ -139,10 +139,17 @@ fn concerned(conn: &Conn, asset: &AssetId, script: &Script) -> Result<Vec<Place>
     Ok(failing_or_all(places))
 }
 
-fn store(app: &Arc<App>, tx: &Tx<'_>, task: &Task, action: &str, detail: &str) -> Result<(), Refused> {
+/// With what was done to what, for the audit log.
+fn store(
+    app: &Arc<App>,
+    tx: &Tx<'_>,
+    task: &Task,
+    (action, subject): (&str, &str),
+    detail: &str,
+) -> Result<(), Refused> {
     tasks::insert(tx, task)?;
     let who = task.asked_by().unwrap_or_default();
-    audit::append(tx, &audit::Entry { at: task.queued, who, action, subject: task.id.as_str(), detail })?;
+    audit::append(tx, &audit::Entry { at: task.queued, who, action, subject, detail })?;
     let (shared, asset) = (app.clone(), task.asset.clone());
     tx.on_commit(move || shared.presence.offer_work([&asset]));
     Ok(())

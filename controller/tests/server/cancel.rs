@@ -1,6 +1,6 @@
 //! A task that runs is asked to end: on the check-in that is held meanwhile, and with each later one.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aright_shared::api::{Task, TaskDetail};
 use aright_shared::client::ClientError;
@@ -8,6 +8,7 @@ use aright_shared::id::TaskId;
 use aright_shared::outcome::{HostChange, Outcome};
 use aright_shared::task::{TaskOrder, TaskState};
 use aright_shared::wire::Orders;
+use tokio::task::JoinHandle;
 
 use crate::dispatch::started;
 use crate::world::{Agent, World, names_all, problem, task_report};
@@ -22,6 +23,20 @@ async fn running(world: &World) -> (Agent, TaskOrder) {
     (agent, order)
 }
 
+type Held = JoinHandle<Result<Orders, ClientError>>;
+
+/// A check-in that stays open.
+fn hold(agent: &mut Agent) -> Held {
+    let (client, told) = (agent.client.clone(), agent.told(HELD_S));
+    tokio::spawn(async move { client.post("/agent/v1/check-in", &told).await })
+}
+
+/// What it brings before its time is over.
+async fn told(held: Held) -> Orders {
+    let early = tokio::time::timeout(Duration::from_secs(u64::from(HELD_S) / 2), held).await;
+    early.expect("not on the held one").expect("joins").expect("orders")
+}
+
 async fn cancel(world: &World, task: &TaskId) -> Result<Task, ClientError> {
     world.operator.post(&format!("/api/v1/tasks/{task}/cancel"), &()).await
 }
@@ -30,27 +45,24 @@ async fn cancel(world: &World, task: &TaskId) -> Result<Task, ClientError> {
 async fn a_running_task_is_cancelled_on_the_held_check_in_and_told_again_until_it_has_ended() {
     let world = World::start().await;
     let (mut agent, order) = running(&world).await;
-    let (client, held) = (agent.client.clone(), agent.told(HELD_S));
-    let held = tokio::spawn(async move { client.post::<_, Orders>("/agent/v1/check-in", &held).await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
-
-    let since = Instant::now();
+    let held = hold(&mut agent);
     let asked = cancel(&world, &order.task).await.expect("asked");
     assert_eq!((asked.state, asked.cancel_by.as_deref()), (TaskState::Running, Some("admin")));
-    let told = held.await.expect("joins").expect("orders");
-    assert_eq!(told.cancel, [order.task.clone()]);
-    assert!(since.elapsed() < Duration::from_secs(u64::from(HELD_S) / 2), "not on the held one");
+    assert_eq!(told(held).await.cancel, [order.task.clone()]);
 
-    // It takes a while: meanwhile a check-in is held as ever, and says it again at its end.
-    let since = Instant::now();
-    assert_eq!(agent.check_in(2).await.expect("orders").cancel, [order.task.clone()]);
-    assert!(since.elapsed() >= Duration::from_secs(2), "answered at once, over and over");
+    // It takes a while to end: meanwhile a check-in is held as ever, until somebody asks again.
+    let mut held = hold(&mut agent);
+    let at_once = tokio::time::timeout(Duration::from_millis(500), &mut held).await;
+    assert!(at_once.is_err(), "answered at once, over and over: {at_once:?}");
+    cancel(&world, &order.task).await.expect("asked again");
+    assert_eq!(told(held).await.cancel, [order.task.clone()]);
+    assert_eq!(agent.check_in(0).await.expect("orders").cancel, [order.task.clone()]);
 
     // It stands in the store.
     let world = world.restart().await;
     let (reply, counter) = (agent.reply.clone(), agent.counter);
     let mut agent = Agent { counter, ..world.agent(agent.host, &reply) };
-    assert_eq!(agent.check_in(HELD_S).await.expect("orders").cancel, [order.task.clone()]);
+    assert_eq!(told(hold(&mut agent)).await.cancel, [order.task.clone()]);
 
     agent.result(&task_report(&order.task, Outcome::Cancelled, HostChange::None)).await.expect("stored");
     let (_, next) = agent.task().await;

@@ -127,7 +127,9 @@ async fn one_person_may_ask_for_thirty_undos_a_minute() {
         ClientError::Busy { after_s, .. } => assert!((1..=60).contains(&after_s), "{after_s}"),
         other => panic!("{other}"),
     }
-    assert_eq!(audited(&world, "task.undo").len(), 30, "one was stored all the same");
+    let undos = audited(&world, "task.undo");
+    assert_eq!(undos.len(), 30, "one was stored all the same");
+    assert!(undos.iter().all(|(who, subject, _)| who == "admin" && *subject == fix.to_string()), "{undos:?}");
     world.pass(MINUTE);
     undo(&world, &fix).await.expect("after a while");
 }

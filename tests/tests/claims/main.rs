@@ -2,6 +2,7 @@
 //! `cargo nextest run -p aright-tests -E 'test(/^NAME::/)'`.
 
 mod away;
+mod cancel;
 mod clock;
 mod crash;
 mod crash_points;
@@ -15,4 +16,5 @@ mod services;
 mod tamper;
 mod testbeds;
 mod timeout;
+mod undo;
 mod undo_later;

@@ -15,10 +15,13 @@ use aright_shared::api::TaskDetail;
 use aright_shared::id::{AssetId, TaskId};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
 use aright_tests::tree::Listing;
-use aright_tests::{Agent, Place as _, needs, skip};
+use aright_tests::{Agent, Place as _, needs, skip, until};
 use rusqlite::Connection;
 
 use crate::scene::{Scene, ends_as};
+
+/// Longer than a host waits to look for what it has to tell.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All that a fix can do to a thing: rewrite, dress, delete, make, point elsewhere.
 const FIRST: &str = "
@@ -90,14 +93,22 @@ fn last_in_first_out_and_exact() -> anyhow::Result<()> {
 
     past.scene.host.stdout(&["systemctl", "restart", "aright-agent"])?;
     // Of a script whose approval has ended, the change can still go.
-    let database = Connection::open(past.scene.controller.data().join("aright.db"))?;
+    let database = past.database()?;
     ensure!(database.execute("UPDATE approvals SET not_after = 0", [])? == 3);
     past.scene.controller.start_again()?;
+    for task in [umask, third] {
+        past.is_told(task, HostChange::Undone, &database)?;
+    }
     ends_as(&past.order_undo(grace)?, &[Outcome::Ran], HostChange::Undone)?;
     past.is_at(&states[4])?;
     ends_as(&past.order_undo(second)?, &[Outcome::Ran], HostChange::Undone)?;
     ensure!(past.change(second)? == Some(HostChange::Undone));
     past.is_at(&states[3])?;
+    ensure!(
+        told(&database)?.len() == 2,
+        "an operator's undo is told as the host's own: {:?}",
+        told(&database)?
+    );
 
     past.scene.controller.stop()?;
     for state in states[..3].iter().rev() {
@@ -110,7 +121,7 @@ fn last_in_first_out_and_exact() -> anyhow::Result<()> {
 
     println!(
         "figure: 7 fixes ({} things in /etc), undone by 5 commands with the controller gone and 2 of an operator's, \
-         each exact; 2 out of turn refused",
+         each exact; 2 out of turn refused; 2 of 2 told to the controller when it was back",
         states[0].len()
     );
     Ok(())
@@ -138,6 +149,7 @@ echo fix >made.conf
 fn what_was_edited_by_hand_is_shown_and_left_alone() -> anyhow::Result<()> {
     needs!(skip::HOSTS);
     let past = Past::new(&[("older", "echo older >edited.conf"), ("rewrite", REWRITE)])?;
+    let database = past.database()?;
     for ordered in [false, true] {
         past.original()?;
         let original = past.files()?;
@@ -156,6 +168,7 @@ fn what_was_edited_by_hand_is_shown_and_left_alone() -> anyhow::Result<()> {
         } else {
             let output = past.undo(&["--last"])?;
             ensure!(output.status.code() == Some(1), "{output:?}");
+            past.is_told(&task, HostChange::UndoConflict, &database)?;
             format!("{}{}", text(&output.stdout), text(&output.stderr))
         };
         let changed = by_hand.diff(&past.files()?);
@@ -278,10 +291,33 @@ impl Past {
         Ok(serde_json::from_value(self.scene.cli.json(&["task", "undo", task.as_str()])?)?)
     }
 
+    fn database(&self) -> anyhow::Result<Connection> {
+        Ok(Connection::open(self.scene.controller.data().join("aright.db"))?)
+    }
+
+    /// Waits until the host has told what was undone on it, and the audit log says so.
+    fn is_told(&self, task: &TaskId, change: HostChange, database: &Connection) -> anyhow::Result<()> {
+        let has_changed = || Ok((self.change(task)? == Some(change)).then_some(()));
+        until("word of an undo on the host", PATIENCE, has_changed)?;
+        let told = told(database)?;
+        let line = told.iter().find(|(_, subject, _)| subject == task.as_str());
+        let (who, _, detail) = line.with_context(|| format!("{task} is not among {told:?}"))?;
+        ensure!(who == self.asset.as_str() && detail.starts_with(change.as_str()), "{told:?}");
+        Ok(())
+    }
+
     /// What the controller believes to have become of a task's change.
     fn change(&self, task: &TaskId) -> anyhow::Result<Option<HostChange>> {
         Ok(self.scene.cli.task(task)?.task.change)
     }
+}
+
+/// What the audit log has of undos on hosts themselves: who, subject, detail.
+fn told(database: &Connection) -> anyhow::Result<Vec<(String, String, String)>> {
+    let sql = "SELECT who, subject, detail FROM audit WHERE action = 'task.undone_locally'";
+    let mut lines = database.prepare(sql)?;
+    let lines = lines.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(lines.collect::<Result<_, _>>()?)
 }
 
 /// Where the agent says that it keeps a file's original.

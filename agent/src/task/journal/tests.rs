@@ -7,7 +7,7 @@ use aright_shared::time::{DAY, HOUR};
 use super::*;
 use crate::commit::{Tree, keep_changes};
 use crate::stage::Change;
-use crate::task::spool::{Pending, Retention, Spool, SpoolError};
+use crate::task::spool::{Pending, Retention, Spool, SpoolError, Wait};
 
 #[derive(Debug)]
 struct Set(std::sync::Mutex<Millis>);
@@ -241,10 +241,58 @@ fn what_an_undo_left_alone_keeps_its_originals_for_whoever_mends_it() {
         let mut journal = world.spool.journal(&task).expect("reads").expect("there");
         journal.take(Step::Undoing).expect("writes");
         journal.take_with(Step::Undone, &conflicts).expect("writes");
+        journal.acknowledge_undone().expect("writes");
         world.later(2 * DAY);
         let gone = prune();
         assert_eq!(gone, usize::from(conflicts.is_empty()), "{conflicts:?}");
     }
     world.later(29 * DAY);
     assert_eq!(prune(), 1);
+}
+
+#[test]
+fn an_undo_after_the_result_is_told_once_and_not_forgotten_before() {
+    let world = World::new();
+    let told = || world.spool.undone_since().expect("reads");
+    for conflicts in [vec![], vec!["/a: changed by somebody else".to_owned()]] {
+        let task = world.kept(1, &["/a"]);
+        let mut journal = world.spool.journal(&task).expect("reads").expect("there");
+        journal.take(Step::Undoing).expect("in order");
+        assert!(told().is_empty(), "it is not done");
+        journal.take_with(Step::Undone, &conflicts).expect("in order");
+        let change = if conflicts.is_empty() { HostChange::Undone } else { HostChange::UndoConflict };
+        let expected = Undone { change, detail: conflicts.join("; ") };
+        assert_eq!(told(), [(task.clone(), expected)]);
+
+        world.later(2 * DAY);
+        world.spool.prune(Retention::default()).expect("prunes");
+        let busy = world.spool.lock(Wait::ForIt).expect("locks");
+        world.spool.acknowledge_undone(&task).expect("another time");
+        assert_eq!(told().len(), 1);
+        drop(busy);
+        world.spool.acknowledge_undone(&task).expect("writes");
+        assert!(told().is_empty());
+    }
+}
+
+#[test]
+fn an_undo_before_the_result_was_sent_is_told_after_it() {
+    let world = World::new();
+    let task = world.kept(1, &["/a"]);
+    let path = world.dir.path().join("tasks").join(task.as_str()).join("steps");
+    let steps = fs::read_to_string(&path).expect("there");
+    let unsent: Vec<_> = steps.lines().filter(|line| !line.contains("acknowledged")).collect();
+    fs::write(&path, unsent.join("\n") + "\n").expect("write");
+    let mut journal = world.spool.journal(&task).expect("reads").expect("there");
+    journal.take(Step::Undoing).expect("in order");
+    journal.take_with(Step::Undone, &Vec::<String>::new()).expect("in order");
+    assert_eq!(
+        (world.spool.waiting().expect("reads").len(), world.spool.undone_since().expect("reads")),
+        (1, vec![])
+    );
+    world.spool.acknowledge(&task).expect("writes");
+    assert_eq!(
+        (world.spool.waiting().expect("reads").len(), world.spool.undone_since().expect("reads").len()),
+        (0, 1)
+    );
 }
