@@ -48,21 +48,21 @@ async fn a_running_task_is_cancelled_on_the_held_check_in_and_told_again_until_i
     let held = hold(&mut agent);
     let asked = cancel(&world, &order.task).await.expect("asked");
     assert_eq!((asked.state, asked.cancel_by.as_deref()), (TaskState::Running, Some("admin")));
-    assert_eq!(told(held).await.cancel, [order.task.clone()]);
+    assert_eq!(told(held).await.cancel, std::slice::from_ref(&order.task));
 
     // It takes a while to end: meanwhile a check-in is held as ever, until somebody asks again.
     let mut held = hold(&mut agent);
     let at_once = tokio::time::timeout(Duration::from_millis(500), &mut held).await;
     assert!(at_once.is_err(), "answered at once, over and over: {at_once:?}");
     cancel(&world, &order.task).await.expect("asked again");
-    assert_eq!(told(held).await.cancel, [order.task.clone()]);
-    assert_eq!(agent.check_in(0).await.expect("orders").cancel, [order.task.clone()]);
+    assert_eq!(told(held).await.cancel, std::slice::from_ref(&order.task));
+    assert_eq!(agent.check_in(0).await.expect("orders").cancel, std::slice::from_ref(&order.task));
 
     // It stands in the store.
     let world = world.restart().await;
     let (reply, counter) = (agent.reply.clone(), agent.counter);
     let mut agent = Agent { counter, ..world.agent(agent.host, &reply) };
-    assert_eq!(told(hold(&mut agent)).await.cancel, [order.task.clone()]);
+    assert_eq!(told(hold(&mut agent)).await.cancel, std::slice::from_ref(&order.task));
 
     agent.result(&task_report(&order.task, Outcome::Cancelled, HostChange::None)).await.expect("stored");
     let (_, next) = agent.task().await;

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use aright_shared::api::{Job, NewJob, Page, Run, RunState, Task, TaskDetail};
 use aright_shared::digest::Digest;
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
-use aright_shared::posture::{Reading, Value};
 use aright_shared::task::{TaskOrder, TaskState};
 use aright_shared::time::{HOUR, SECOND};
 use aright_shared::trust::TrustDocument;
@@ -139,24 +138,6 @@ async fn everything_survives_a_restart_and_the_next_check_in_finds_its_work() {
     agent.result(&task_report(&second.task, Outcome::Fixed, HostChange::Kept)).await.expect("stored");
     let ended = wait(&world, &job, |run| run.state.is_final()).await;
     assert_eq!(ended.outcomes[&Outcome::Fixed], 2);
-}
-
-#[tokio::test]
-async fn what_passes_by_then_does_not_run_and_what_errs_is_refused() {
-    let world = World::start().await;
-    let mut agent = world.enroll("web01").await;
-    agent.see_failures();
-    agent.report_all().await;
-    let job = create(&world, &NewJob { hold_s: Some(2), ..at_once() }).await.expect("saved");
-    agent.see("max-days", "default", Reading::Value(Value::Int(90)));
-    let error = Reading::Error { code: aright_shared::posture::ErrorCode::Parse, detail: "x".into() };
-    agent.see("banner", "one", error.clone());
-    agent.see("banner", "two", error);
-    agent.report_all().await;
-    let ended = wait(&world, &job, |run| run.state.is_final()).await;
-    assert_eq!((ended.outcomes[&Outcome::AlreadyCompliant], ended.outcomes[&Outcome::Refused]), (1, 1));
-    let refused: Vec<_> = tasks(&world).await.into_iter().filter_map(|task| task.refusal).collect();
-    assert_eq!(refused, [Refusal::NotFailed]);
 }
 
 #[tokio::test]

@@ -121,6 +121,7 @@ impl Rule {
     }
 
     /// Prints what was tried.
+    #[expect(clippy::print_stdout, reason = "a line that the test command collects")]
     fn end(self) {
         let edges = self.edges.into_inner().expect("edges");
         println!("figure: rules: {}: {} edges: {}", self.name, edges.len(), edges.join("; "));
