@@ -1,12 +1,13 @@
 //! From observations to postures: when a report brings new ones, and when a policy has changed, which
 //! needs no host to be asked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use aright_shared::api::ScriptState;
 use aright_shared::content::script::Origin;
-use aright_shared::id::AssetId;
+use aright_shared::digest::Digest;
+use aright_shared::id::{AssetId, Key};
 use aright_shared::posture::{Observation, Spot, Verdict};
 use aright_shared::time::Millis;
 
@@ -14,7 +15,7 @@ use crate::app::App;
 use crate::content::{Content, PolicyForm};
 use crate::store::postures::Place;
 use crate::store::scripts::Script;
-use crate::store::{StoreError, Tx, assets, content, observations, postures, scripts};
+use crate::store::{StoreError, Tx, assets, audit, content, observations, postures, scripts};
 
 /// How many assets are judged anew in one transaction: others wait for it.
 const AT_ONCE: usize = 32;
@@ -88,7 +89,7 @@ pub async fn catch_up(app: &Arc<App>) -> Result<(), StoreError> {
 /// # Errors
 /// The store failed.
 pub async fn follow_policies(app: &Arc<App>) -> Result<(), StoreError> {
-    let content = app.content();
+    let (content, now) = (app.content(), app.now());
     let stored = app.store.read(content::policies).await?;
     let current: Vec<_> =
         content.policies().iter().map(|policy| (policy.key.clone(), policy.digest)).collect();
@@ -100,13 +101,14 @@ pub async fn follow_policies(app: &Arc<App>) -> Result<(), StoreError> {
         if app.is_stopping() {
             return Ok(());
         }
-        let (content, assets, now) = (content.clone(), assets.to_vec(), app.now());
+        let (content, assets) = (content.clone(), assets.to_vec());
         app.store
             .write(move |tx| assets.iter().try_for_each(|asset| judge_anew(tx, &content, asset, now)))
             .await?;
     }
     app.store
         .write(move |tx| {
+            note_upgrade(tx, &stored, &current, now)?;
             for (key, _) in stored.iter().filter(|(key, _)| !current.iter().any(|(own, _)| own == key)) {
                 content::delete_policy(tx, key)?;
             }
@@ -114,6 +116,32 @@ pub async fn follow_policies(app: &Arc<App>) -> Result<(), StoreError> {
             content.policies().iter().try_for_each(put)
         })
         .await
+}
+
+/// What people change is written down as they do it; the rest has come with another version of the program.
+fn note_upgrade(
+    tx: &Tx<'_>,
+    stored: &[(Key, Digest)],
+    current: &[(Key, Digest)],
+    now: Millis,
+) -> Result<(), StoreError> {
+    if stored.is_empty() {
+        return Ok(());
+    }
+    let digest = |of: &[(Key, Digest)], key: &Key| of.iter().find(|(own, _)| own == key).map(|one| one.1);
+    let keys: BTreeSet<_> = stored.iter().chain(current).map(|(key, _)| key).collect();
+    for key in keys {
+        let detail = match (digest(stored, key), digest(current, key)) {
+            (Some(before), _) if before == content::unsettled() => continue,
+            (before, now) if before == now => continue,
+            (None, _) => "came with this version of the program",
+            (Some(_), Some(_)) => "changed with this version of the program",
+            (Some(_), None) => "not in force any more with this version of the program",
+        };
+        let (who, action, subject) = ("controller", "policy.upgrade", key.as_str());
+        audit::append(tx, &audit::Entry { at: now, who, action, subject, detail })?;
+    }
+    Ok(())
 }
 
 fn keep_library(tx: &Tx<'_>, library: &Content, now: Millis) -> Result<(), StoreError> {

@@ -23,9 +23,14 @@ pub fn put_policy(tx: &Tx<'_>, key: &Key, digest: Digest, document: &str) -> Res
     Ok(())
 }
 
+/// What stands where no form has been judged by.
+pub fn unsettled() -> Digest {
+    Digest::of(b"")
+}
+
 /// Notes that stored postures are not what this policy says: it has come, changed or gone.
 pub fn unsettle_policy(tx: &Tx<'_>, key: &Key) -> Result<(), StoreError> {
-    put_policy(tx, key, Digest::of(b""), "")
+    put_policy(tx, key, unsettled(), "")
 }
 
 pub fn delete_policy(tx: &Tx<'_>, key: &Key) -> Result<(), StoreError> {

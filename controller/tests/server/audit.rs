@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::scripts::{approver_in, custom, seal, send_by, upload};
 use crate::tags::tag;
-use crate::world::{PASSWORD, World, client, names_all, problem};
+use crate::world::{CONTENT, PASSWORD, World, client, names_all, problem};
 
 const MINE: &str = "{aright: 1, kind: policy, key: mine, title: Mine, version: 1, technologies: [debian-12], \
      sections: [{title: All, controls: [{control: banner}]}]}";
@@ -71,6 +71,28 @@ async fn every_change_is_written_down_with_who_what_and_when_and_without_secrets
     assert!(all[4].detail.starts_with("version 1, number 100000, sha256:"), "{}", all[4].detail);
     let text = serde_json::to_string(&all).expect("json");
     assert!(!text.contains(PASSWORD) && !text.contains(&key.secret), "a secret is in the log");
+}
+
+#[tokio::test]
+async fn policies_that_another_version_of_the_program_brings_changes_and_lacks_are_in_it() {
+    let world = World::start().await;
+    let mine = Policy::from_yaml(MINE).expect("a policy");
+    world.operator.post::<_, PolicyDetail>("/api/v1/policies", &mine).await.expect("imported");
+    let world = world.restart().await;
+    assert_eq!(lines(&world, "?who=controller&action=policy").await, [], "the same program");
+    let other = CONTENT.replace("key: contrary", "key: newer").replace("title: Base", "title: Changed");
+    let world = world.restart_with(&other).await;
+    let all = lines(&world, "?who=controller&action=policy.upgrade").await;
+    let told: Vec<_> = all.iter().rev().map(|line| (line.subject.as_str(), line.detail.as_str())).collect();
+    let with = "with this version of the program";
+    assert_eq!(
+        told,
+        [
+            ("base", format!("changed {with}").as_str()),
+            ("contrary", format!("not in force any more {with}").as_str()),
+            ("newer", format!("came {with}").as_str()),
+        ]
+    );
 }
 
 #[tokio::test]

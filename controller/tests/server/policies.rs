@@ -169,7 +169,11 @@ async fn what_does_not_fit_is_refused_by_field_value_and_remedy_and_leaves_nothi
         (control("unknown", json!({})), "sections.controls", "unknown"),
         (control("banner", json!({"criticality": "high"})), "sections[0].controls[0].criticality", "high"),
         (control("max-days", json!({"expect": {"operator": "le", "value": 90}})), "sections.controls", "365"),
-        (control("max-days", json!({"set": 400})), "sections.controls", "400"),
+        (
+            control("max-days", json!({"set": 400})),
+            "sections.controls",
+            "Some(\"{\"control\":\"max-days\",\"set\":400}\")",
+        ),
         (control("max-days", json!({"expect": {"operator": "re", "value": "("}})), "sections.controls", "re"),
         (controls(json!([{"control": "banner"}, {"control": "banner"}])), "sections", "banner"),
         (json!("text"), "aright", "null"),
@@ -177,7 +181,7 @@ async fn what_does_not_fit_is_refused_by_field_value_and_remedy_and_leaves_nothi
     for (document, field, word) in &cases {
         let refused = problem(import(&world, document).await);
         assert_eq!(refused.field.as_deref(), Some(*field), "{refused:?}");
-        let said = format!("{:?} {:?}", refused.value, refused.detail);
+        let said = format!("{:?} {:?} {:?}", refused.value, refused.detail, refused.remedy);
         assert!(said.replace('\\', "").contains(word), "{word} in {said}");
         names_all(&refused);
     }

@@ -140,14 +140,26 @@ fn wrong(document: &Value, error: &ContentError) -> Refused {
     let (path, rest) = error.why().split_once(": ").unwrap_or(("policy", error.why()));
     // What is missing or unknown in the document itself stands in the text alone.
     let field = if path == "." { rest.split('`').nth(1).unwrap_or("policy") } else { path };
-    let value = match at(document, field) {
+    let (_, remedy) = rest.split_once("; next: ").unwrap_or((rest, "correct what is named"));
+    let text = error.to_string();
+    let value = match at(document, field).or_else(|| choice(document, rest)) {
         Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
         None => document["key"].as_str().map_or_else(|| "none".to_owned(), |key| format!("policy {key}")),
     };
     Refused::invalid(field, value, "not a policy that could be put in force")
-        .detail(error.to_string())
-        .remedy("correct what is named; GET controls and GET technologies say what there is")
+        .detail(text.strip_suffix(&format!("; next: {remedy}")).unwrap_or(&text))
+        .remedy(format!("{remedy}; what there is: GET controls, GET technologies"))
+}
+
+/// The choice whose control is spoken of.
+fn choice<'a>(document: &'a Value, text: &str) -> Option<&'a Value> {
+    let spoken_of = |choice: &&Value| {
+        let control = choice["control"].as_str();
+        control.is_some_and(|control| text.split([' ', ':']).any(|word| word == control))
+    };
+    let sections = document["sections"].as_array()?;
+    sections.iter().filter_map(|section| section["controls"].as_array()).flatten().find(spoken_of)
 }
 
 fn at<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
