@@ -174,8 +174,11 @@ fn text(job: &Job) -> String {
         (
             "chosen",
             format!(
-                "{} postures, {} controls, {} hosts ({})",
-                job.postures, job.controls, job.assets, job.spec.selection
+                "{}, {}, {} ({})",
+                many(job.postures, "posture"),
+                many(job.controls, "control"),
+                many(job.assets, "host"),
+                job.spec.selection
             ),
         ),
         ("scripts", scripts.join(", ")),
@@ -188,6 +191,11 @@ fn text(job: &Job) -> String {
         text.push_str(&of_run(run));
     }
     text
+}
+
+/// `1 host`, `2 hosts`.
+fn many(number: u32, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn of_run(run: &Run) -> String {

@@ -22,7 +22,7 @@ pub async fn pause(
 ) -> Result<Json<Run>, Refused> {
     steer(app, user, id, "run.pause", |app, tx, run, who| {
         if !runs::pause(tx, &run.id, who, app.now())? {
-            return Err(not(run, "only an executing run can be paused", "a pending one: edit or cancel it"));
+            return Err(not(run, "only an executing run can be paused", "edit or cancel a pending one"));
         }
         Ok(())
     })
@@ -40,7 +40,7 @@ pub async fn resume(
             return Err(not(
                 run,
                 "only a paused run can be resumed",
-                "to run its job once more: aright job run",
+                "run its job once more: aright job run",
             ));
         }
         let (shared, waiting) = (app.clone(), tasks::assets_waiting(tx, Some(&run.id))?);
@@ -58,7 +58,7 @@ pub async fn cancel(
 ) -> Result<Json<Run>, Refused> {
     steer(app, user, id, "run.cancel", |app, tx, run, who| {
         if run.state.is_final() {
-            return Err(not(run, "the run has ended", "to undo what it did: aright task undo"));
+            return Err(not(run, "the run has ended", "undo what it did: aright task undo"));
         }
         cancel::run(app, tx, run, who, app.now())?;
         Ok(jobs::end_if_done(tx, &run.job)?)

@@ -5,6 +5,7 @@ use aright_shared::task::ClockVerdict;
 use aright_shared::text::{facts, plain};
 use aright_shared::time::Millis;
 
+use super::many;
 use crate::output::{Format, one};
 
 pub fn print(format: Format, reach: &Reach) -> anyhow::Result<()> {
@@ -16,7 +17,7 @@ fn text(reach: &Reach) -> String {
     let scripts: Vec<_> = reach.scripts.iter().map(|script| script.key.to_string()).collect();
     let next: Vec<_> = reach.next.iter().map(Millis::to_string).collect();
     let mut text = facts(&[
-        ("chosen", format!("{} postures, {} controls", reach.postures, reach.controls)),
+        ("chosen", format!("{}, {}", many(reach.postures, "posture"), many(reach.controls, "control"))),
         ("hosts", reach.assets.to_string()),
         ("clocks", clocks(reach)),
         ("scripts", scripts.join(", ")),
