@@ -72,7 +72,7 @@ fn a_job_of_two_days_ago_is_taken_back_by_command() -> anyhow::Result<()> {
         let undo = serde_json::from_value(cli.json(&["task", "undo", fix.id.as_str()])?)?;
         ends_as(&undo, &[Outcome::Ran], HostChange::Undone).with_context(|| fix.script.to_string())?;
         let clock = undo.report.as_ref().and_then(|report| report.clock).context("no clock")?;
-        ensure!(clock.offset_ms.abs() < MINUTES, "two days apart? {clock:?}");
+        ensure!(clock.offset_ms.abs() < SAME_DAY, "two days apart? {clock:?}");
         let shown = cli.text(&["task", "show", fix.id.as_str()])?;
         ensure!(shown.lines().any(|line| line.split_whitespace().eq(["change", "undone"])), "{shown}");
     }
@@ -84,9 +84,10 @@ fn a_job_of_two_days_ago_is_taken_back_by_command() -> anyhow::Result<()> {
     ensure!(in_force(&host)? == before.2, "{}\nbut before {}", in_force(&host)?, before.2);
     let apart = audited(&controller, &job, &fixes.iter().map(|fix| fix.id.to_string()).collect::<Vec<_>>())?;
 
+    let one = on_the_host_itself(&cli, &host)?;
     println!(
         "figure: {FIXES} fixes of one job ({} files) undone by {FIXES} commands {:.2} days later: {} things listed, 0 \
-         different; {} postures fail again; {FIXES} audit lines name admin",
+         different; {} postures fail again; {FIXES} audit lines name admin; {one} undone once more, on the host itself",
         changed.len(),
         apart as f64 / DAY as f64,
         before.0.len(),
@@ -95,8 +96,25 @@ fn a_job_of_two_days_ago_is_taken_back_by_command() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// An undo beside the running service, which the controller learns by itself, with the posture that it made.
+fn on_the_host_itself(cli: &Cli, host: &Host) -> anyhow::Result<&'static str> {
+    const CONTROL: &str = "login-defs-umask";
+    let filter = PostureFilter { control: vec![CONTROL.parse()?], ..PostureFilter::default() };
+    let job =
+        cli.create_job(&NewJob { name: "once more".into(), filter: Some(filter), ..NewJob::default() })?;
+    let fixes = cli.watch(&job)?;
+    let [fix] = fixes.as_slice() else { anyhow::bail!("{fixes:#?}") };
+    ensure!(fix.change == Some(HostChange::Kept), "{fix:#?}");
+    host.stdout(&["aright-agent", "undo", "--task", fix.id.as_str()])?;
+    let is_known = || Ok((cli.task(&fix.id)?.task.change == Some(HostChange::Undone)).then_some(()));
+    until("word of the undo", 2 * PATIENCE, is_known)?;
+    let verdict = verdicts(cli)?.remove(&(CONTROL.to_owned(), "default".to_owned()));
+    ensure!(verdict == Some(Verdict::Fail), "{verdict:?}");
+    Ok(CONTROL)
+}
+
 /// No clock here is off by so many milliseconds, unless it is of another day.
-const MINUTES: i64 = 600 * SECOND;
+const SAME_DAY: i64 = 600 * SECOND;
 
 fn later(millis: i64) -> Clock {
     Clock::Wrong(format!("+{}s", millis / SECOND))
