@@ -54,6 +54,8 @@ pub struct LiveState {
     cancel_is_news: bool,
     /// Which check-in is the latest: an older one that is still held lets go.
     pub poll: u64,
+    /// The check-in that is held now.
+    held: Option<u64>,
     /// Not yet written since it changed.
     unwritten: bool,
 }
@@ -137,6 +139,25 @@ impl Live {
     }
 }
 
+/// A check-in is held for as long as this lives.
+pub struct Held<'a>(&'a Live, u64);
+
+impl<'a> Held<'a> {
+    pub fn new(live: &'a Live, poll: u64) -> Self {
+        live.state().held = Some(poll);
+        Self(live, poll)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        if state.held == Some(self.1) {
+            state.held = None;
+        }
+    }
+}
+
 impl LiveState {
     pub fn enrolled(machine: Digest, agent_version: String) -> Self {
         Self {
@@ -154,6 +175,7 @@ impl LiveState {
             cancel: Vec::new(),
             cancel_is_news: false,
             poll: 0,
+            held: None,
             unwritten: false,
         }
     }
@@ -178,6 +200,11 @@ impl LiveState {
 
     pub fn connected(&self, now: Millis) -> bool {
         self.last_seen.is_some_and(|seen| now.since(seen) <= CONNECTED)
+    }
+
+    /// It is there, and may be given a task.
+    pub fn waits(&self) -> bool {
+        self.held.is_some() && self.reasons().is_empty()
     }
 
     fn seen(&self) -> Seen {

@@ -15,7 +15,7 @@ use crate::auth::agent::Agent;
 use crate::dispatch::deliver;
 use crate::error::Refused;
 use crate::http_in::Body;
-use crate::presence::{Live, LiveState};
+use crate::presence::{Held, Live, LiveState};
 use crate::store::{StoreError, assets, audit};
 
 pub async fn handle(
@@ -33,6 +33,7 @@ pub async fn handle(
         quarantine(&app, &live, why, now).await?;
     }
     let until = Instant::now() + Duration::from_secs(u64::from(told.wait_s.min(MAX_WAIT_S)));
+    let _held = Held::new(&live, poll);
     loop {
         let woken = live.woken();
         tokio::pin!(woken);

@@ -47,10 +47,12 @@ impl Todo {
 
 pub fn look(app: &App, conn: &Conn, now: Millis) -> Result<Todo, StoreError> {
     let stopped = stop::current(conn)?.is_some();
-    let is_there =
-        |asset: &AssetId| app.presence.agent(asset).is_some_and(|live| live.state().connected(now));
+    let live = |asset: &AssetId| app.presence.agent(asset).map(|live| live.state().clone());
     let mut absent = run_assets::idle(conn)?;
-    absent.retain(|(_, asset)| !is_there(asset));
+    absent.retain(|(_, asset)| {
+        !live(asset).is_some_and(|live| live.connected(now) && live.reasons().is_empty())
+    });
+    let waits = |asset: &AssetId| live(asset).is_some_and(|live| live.waits());
     Ok(Todo {
         occurring: jobs::with_next(conn, now)?,
         due: if stopped { Vec::new() } else { runs::due(conn, now)? },
@@ -60,18 +62,18 @@ pub fn look(app: &App, conn: &Conn, now: Millis) -> Result<Todo, StoreError> {
         silent: tasks::silent(conn, now)?,
         absent,
         finished: runs::has_finished(conn)?,
-        next: if stopped { Vec::new() } else { next(conn, is_there)? },
+        next: if stopped { Vec::new() } else { next(conn, waits, now)? },
     })
 }
 
-/// As many of each run's waiting assets as it has room for; those that are there.
-fn next(conn: &Conn, is_there: impl Fn(&AssetId) -> bool) -> Result<Vec<AssetId>, StoreError> {
+/// As many of each run's waiting assets as it has room for; those that would take a task now.
+fn next(conn: &Conn, waits: impl Fn(&AssetId) -> bool, now: Millis) -> Result<Vec<AssetId>, StoreError> {
     let mut next = Vec::new();
     for run in runs::rolling(conn)? {
         let Some(standing) = runs::standing(conn, &run)? else { continue };
         let room = rollout::room(&standing) as usize;
         if room > 0 {
-            next.extend(run_assets::waiting(conn, &run)?.into_iter().filter(&is_there).take(room));
+            next.extend(run_assets::waiting(conn, &run, now)?.into_iter().filter(&waits).take(room));
         }
     }
     Ok(next)

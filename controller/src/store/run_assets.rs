@@ -59,11 +59,15 @@ pub fn idle(conn: &Conn) -> Result<Vec<(RunId, AssetId)>, StoreError> {
     )
 }
 
-/// Those that have not begun.
-pub fn waiting(conn: &Conn, run: &RunId) -> Result<Vec<AssetId>, StoreError> {
+/// Those that have not begun, and could now: something is to be delivered, and nothing else is under way.
+pub fn waiting(conn: &Conn, run: &RunId, now: Millis) -> Result<Vec<AssetId>, StoreError> {
     conn.readable_rows(
-        "SELECT asset FROM run_assets WHERE run = $1 AND begun_at IS NULL AND ended_at IS NULL ORDER BY asset",
-        params![run.as_str()],
+        "SELECT a.asset FROM run_assets a WHERE a.run = $1 AND a.begun_at IS NULL AND a.ended_at IS NULL \
+         AND EXISTS (SELECT 1 FROM tasks t WHERE t.run = $1 AND t.asset = a.asset AND t.state = 'queued' \
+         AND COALESCE(t.not_before_at, 0) <= $2) \
+         AND NOT EXISTS (SELECT 1 FROM tasks o WHERE o.asset = a.asset \
+         AND o.state IN ('delivered', 'running', 'confirming')) ORDER BY a.asset",
+        params![run.as_str(), now.0],
         |row| parsed(row, 0),
     )
 }
