@@ -2,6 +2,8 @@
 
 mod commands;
 mod output;
+#[cfg_attr(not(test), expect(dead_code, reason = "`job create` is to take it"))]
+mod schedule;
 mod session;
 
 use std::process::ExitCode;
