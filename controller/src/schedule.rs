@@ -21,7 +21,7 @@ use wall::Wall;
 pub use wall::instant;
 
 /// Years in which a job may be due; nothing is looked for beyond.
-const YEARS: RangeInclusive<i16> = 1970..=2199;
+const YEARS: RangeInclusive<i16> = 1970..=2099;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Occurrence {

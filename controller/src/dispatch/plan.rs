@@ -81,7 +81,7 @@ fn plan(app: &Arc<App>, tx: &Tx<'_>, run: &RunId, job: &Job, now: Millis) -> Res
 
 /// By its own clock; UTC where it has not said.
 fn zone(tx: &Tx<'_>, asset: &AssetId) -> Result<String, Refused> {
-    Ok(assets::get(tx, asset)?.map(|asset| asset.facts.hostname).unwrap_or_default()) // TIMEZONE
+    Ok(assets::get(tx, asset)?.map(|asset| asset.facts.timezone).unwrap_or_default())
 }
 
 fn task(run: &RunId, job: &JobId, asset: &AssetId, one: &Selected, fate: Fate, now: Millis) -> Option<Task> {

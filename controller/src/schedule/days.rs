@@ -87,18 +87,25 @@ fn chosen(rule: &Rule, period: Period) -> Vec<Date> {
 }
 
 fn fits(rule: &Rule, day: Date) -> bool {
-    let from_end = day.day() - day.days_in_month() - 1;
-    let is_weekday = |wanted: &Day| {
-        wanted.weekday == day.weekday()
-            && match wanted.nth {
-                0 => true,
-                nth if nth > 0 => (day.day() - 1) / 7 == nth - 1,
-                nth => (from_end + 1) / 7 == nth + 1,
-            }
+    let in_month = || rule.months.is_empty() || rule.months.contains(&day.month());
+    let on_day = || {
+        let days = &rule.month_days;
+        days.is_empty() || days.contains(&day.day()) || days.contains(&from_end(day))
     };
-    (rule.months.is_empty() || rule.months.contains(&day.month()))
-        && (rule.month_days.is_empty()
-            || rule.month_days.contains(&day.day())
-            || rule.month_days.contains(&from_end))
-        && (rule.days.is_empty() || rule.days.iter().any(is_weekday))
+    let on_weekday = || rule.days.is_empty() || rule.days.iter().any(|wanted| is_weekday(day, *wanted));
+    in_month() && on_day() && on_weekday()
+}
+
+fn is_weekday(day: Date, wanted: Day) -> bool {
+    wanted.weekday == day.weekday()
+        && match wanted.nth {
+            0 => true,
+            nth @ 1.. => (day.day() - 1) / 7 == nth - 1,
+            nth => (from_end(day) + 1) / 7 == nth + 1,
+        }
+}
+
+/// -1 for the last of its month.
+fn from_end(day: Date) -> i8 {
+    day.day() - day.days_in_month() - 1
 }

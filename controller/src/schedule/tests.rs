@@ -172,13 +172,13 @@ fn hostile_rules_end() {
         let schedule = repeat("1970-01-01T00:00", &rule, "UTC");
         assert!(check(&schedule).is_ok());
         assert_eq!(next(&schedule, END), None);
-        assert!(next(&schedule, millis("2150-01-01T00:00:00Z")).is_some());
+        assert!(next(&schedule, millis("2090-01-01T00:00:00Z")).is_some());
     }
 }
 
 #[test]
 fn nothing_panics_at_the_ends_of_time() {
-    for start in [DateTime::MIN, DateTime::MAX, local("2199-12-31T23:59")] {
+    for start in [DateTime::MIN, DateTime::MAX, local("2099-12-31T23:59")] {
         for rule in ["FREQ=DAILY", "FREQ=WEEKLY;WKST=SU", "FREQ=MONTHLY;COUNT=3", "FREQ=DAILY;UNTIL=99991231"]
         {
             for name in ["UTC", "asset", "Pacific/Kiritimati", "America/New_York"] {
@@ -223,5 +223,5 @@ fn a_rule_that_cannot_be_used_is_refused_with_what_to_write_instead() {
     let problem = refusal("FREQ=DAILY;UNTIL=20270101T000000Z", "asset");
     assert_eq!(said(&problem)[2], "leave out the Z: UNTIL=20270101T000000");
     let problem = refused(&repeat("1969-12-31T23:59", "FREQ=DAILY", "UTC"));
-    assert_eq!(said(&problem), ["schedule.repeat.start", "1969-12-31T23:59:00", "a year from 1970 to 2199"]);
+    assert_eq!(said(&problem), ["schedule.repeat.start", "1969-12-31T23:59:00", "a year from 1970 to 2099"]);
 }

@@ -168,3 +168,35 @@ async fn a_deactivated_job_makes_no_runs_until_it_is_activated() {
     rule.edge("off, on, and once more by hand");
     rule.end();
 }
+
+#[tokio::test]
+async fn each_host_goes_by_its_own_clock_where_the_job_says_so() {
+    let rule = Rule::of("each host's own zone", World::start().await);
+    let mut here = rule.world.enroll("here").await;
+    here.host.facts.timezone = "Pacific/Kiritimati".into();
+    let mut there = rule.world.enroll("there").await;
+    there.host.facts.timezone = "America/New_York".into();
+    for agent in [&mut here, &mut there] {
+        agent.see_failures();
+        agent.report_all().await;
+    }
+    // In an hour on the clocks of the first zone of the day; a long while later elsewhere.
+    let first = rule.world.server.app.now().plus(14 * HOUR + HOUR);
+    let schedule = Schedule::Once(Once { at: local(first), zone: Zone::Asset });
+    let saved = rule.saved("saved", &NewJob { schedule, hold_s: Some(900), ..job() }).await;
+    let due = saved.runs[0].due;
+    assert_eq!(due.0 / SECOND, first.plus(-14 * HOUR).0 / SECOND, "when the first zone has come to it");
+    rule.world.pass(HOUR + SECOND);
+    until(&rule, &saved, |job| job.runs[0].state == RunState::Executing).await;
+    let (_, order) = here.task().await;
+    here.running(&order).await.expect("to run");
+    assert!(there.check_in(0).await.expect("orders").tasks.is_empty(), "its clock is not there yet");
+    // UTC+14 to New York: 18 or 19 hours.
+    rule.world.pass(17 * HOUR);
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    assert!(there.check_in(0).await.expect("orders").tasks.is_empty());
+    rule.world.pass(2 * HOUR + SECOND);
+    there.task().await;
+    rule.edge("delivered when its own clock shows the time");
+    rule.end();
+}
