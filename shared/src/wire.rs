@@ -87,6 +87,9 @@ pub struct Facts {
     pub agent_version: String,
     /// Whether the agent can stage here; else why not.
     pub confinement: String,
+    /// Whose clock hangs on the wall: an IANA name; empty when unknown, as by agents before this field.
+    #[serde(default)]
+    pub timezone: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

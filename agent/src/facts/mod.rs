@@ -1,4 +1,4 @@
-//! What this host is: name, system, memory, boot time; and what tells it from its clones.
+//! What this host is: name, system, memory, boot time, time zone; and what tells it from its clones.
 
 use aright_shared::digest::Digest;
 use aright_shared::time::{Millis, SECOND};
@@ -27,6 +27,7 @@ pub fn facts(confinement: String) -> Facts {
         boot_time: Millis(i64::try_from(System::boot_time()).unwrap_or(0).saturating_mul(SECOND)),
         agent_version: AGENT_VERSION.into(),
         confinement,
+        timezone: system::timezone(),
     }
 }
 

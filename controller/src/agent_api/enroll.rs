@@ -144,6 +144,7 @@ pub fn check_facts(facts: &Facts) -> Result<(), Refused> {
         ("facts.arch", &facts.arch),
         ("facts.agent_version", &facts.agent_version),
         ("facts.confinement", &facts.confinement),
+        ("facts.timezone", &facts.timezone),
     ];
     for (field, text) in texts {
         if text.len() > FACT || text.chars().any(char::is_control) {

@@ -73,3 +73,12 @@ pub(super) fn like(name: &str) -> Option<String> {
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, zone)| zone)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn zones_are_built_in_for_machines_that_have_none() {
+        let zones = jiff::tz::TimeZoneDatabase::bundled();
+        assert!(zones.get("Australia/Lord_Howe").is_ok());
+    }
+}

@@ -237,7 +237,16 @@ pub(crate) mod tests {
             boot_time: Millis(1),
             agent_version: env!("CARGO_PKG_VERSION").into(),
             confinement: "staged".into(),
+            timezone: "Europe/Berlin".into(),
         }
+    }
+
+    #[test]
+    fn facts_of_an_agent_that_tells_no_time_zone_can_be_read() {
+        let mut told = serde_json::to_value(facts("a")).expect("JSON");
+        told.as_object_mut().expect("an object").remove("timezone");
+        let read: Facts = serde_json::from_value(told).expect("facts");
+        assert_eq!(read, Facts { timezone: String::new(), ..facts("a") });
     }
 
     #[tokio::test]

@@ -179,6 +179,7 @@ impl Host {
             boot_time: Millis(1),
             agent_version: env!("CARGO_PKG_VERSION").into(),
             confinement: "staged".into(),
+            timezone: "Europe/Berlin".into(),
         };
         let key = KeyPair::generate().expect("a key");
         Self { key, machine: Digest::of(hostname.as_bytes()), facts }

@@ -136,6 +136,7 @@ fn text(asset: &Asset) -> String {
         ),
         ("eligible", eligible(asset)),
         ("clock", clock(asset)),
+        ("zone", asset.facts.timezone.clone()),
         ("confinement", asset.facts.confinement.clone()),
         ("agent", asset.facts.agent_version.clone()),
         ("enrolled", asset.enrolled.to_string()),
