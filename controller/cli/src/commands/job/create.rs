@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use aright_shared::api::{CustomScript, Job, NewJob, Reach, Rollout, Selection, Share, Skip};
 use aright_shared::client::Client;
 use aright_shared::content::policy::Tags;
@@ -20,7 +20,12 @@ use crate::schedule::When;
 #[derive(Args)]
 pub struct Create {
     /// The whole job as YAML (the fields of POST /api/v1/jobs) instead of options; hosts by name or id
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["name", "What", "Choice", "Hosts", "When", "expiry", "Pace"]
+    )]
     file: Option<PathBuf>,
     /// For people, such as "first steps"
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -150,10 +155,6 @@ impl Create {
         let Self { what, hosts, .. } = &self;
         let empty = what.choice.is_empty() && what.posture.is_empty();
         if let Some(path) = &self.file {
-            ensure!(
-                empty && what.custom_script.is_empty(),
-                "--file holds the whole job; leave out the options that choose"
-            );
             let mut job = from_file(client, path).await?;
             job.hold_s = self.waits.hold_s().or(job.hold_s);
             job.draft |= self.draft;
