@@ -45,24 +45,25 @@ async fn cancel(world: &World, task: &TaskId) -> Result<Task, ClientError> {
 async fn a_running_task_is_cancelled_on_the_held_check_in_and_told_again_until_it_has_ended() {
     let world = World::start().await;
     let (mut agent, order) = running(&world).await;
+    let wanted = std::slice::from_ref(&order.task);
     let held = hold(&mut agent);
     let asked = cancel(&world, &order.task).await.expect("asked");
     assert_eq!((asked.state, asked.cancel_by.as_deref()), (TaskState::Running, Some("admin")));
-    assert_eq!(told(held).await.cancel, std::slice::from_ref(&order.task));
+    assert_eq!(told(held).await.cancel, wanted);
 
     // It takes a while to end: meanwhile a check-in is held as ever, until somebody asks again.
     let mut held = hold(&mut agent);
     let at_once = tokio::time::timeout(Duration::from_millis(500), &mut held).await;
     assert!(at_once.is_err(), "answered at once, over and over: {at_once:?}");
     cancel(&world, &order.task).await.expect("asked again");
-    assert_eq!(told(held).await.cancel, std::slice::from_ref(&order.task));
-    assert_eq!(agent.check_in(0).await.expect("orders").cancel, std::slice::from_ref(&order.task));
+    assert_eq!(told(held).await.cancel, wanted);
+    assert_eq!(agent.check_in(0).await.expect("orders").cancel, wanted);
 
     // It stands in the store.
     let world = world.restart().await;
     let (reply, counter) = (agent.reply.clone(), agent.counter);
     let mut agent = Agent { counter, ..world.agent(agent.host, &reply) };
-    assert_eq!(told(hold(&mut agent)).await.cancel, std::slice::from_ref(&order.task));
+    assert_eq!(told(hold(&mut agent)).await.cancel, wanted);
 
     agent.result(&task_report(&order.task, Outcome::Cancelled, HostChange::None)).await.expect("stored");
     let (_, next) = agent.task().await;
