@@ -269,6 +269,16 @@ impl Client {
 
     /// # Errors
     /// See [`ClientError`].
+    pub async fn put<T: Serialize + Sync, R: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &T,
+    ) -> Result<R, ClientError> {
+        self.send(self.http.put(self.url(path)).json(body), path).await
+    }
+
+    /// # Errors
+    /// See [`ClientError`].
     pub async fn delete<R: DeserializeOwned>(&self, path: &str) -> Result<R, ClientError> {
         self.send(self.http.delete(self.url(path)), path).await
     }

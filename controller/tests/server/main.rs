@@ -6,5 +6,6 @@ mod jobs;
 mod operators;
 mod posture;
 mod process;
+mod rollout;
 mod scripts;
 mod world;
