@@ -11,6 +11,7 @@ use super::{end, rollout};
 use crate::app::App;
 use crate::error::Refused;
 use crate::jobs::stop;
+use crate::presence::LiveState;
 use crate::store::jobs::Job;
 use crate::store::tasks::{End, Task};
 use crate::store::{Conn, StoreError, Tx, jobs, run_assets, runs, tasks};
@@ -24,7 +25,7 @@ pub struct Todo {
     local: bool,
     overdue: Vec<Task>,
     silent: Vec<Task>,
-    /// Whose turn it is, and that are not there.
+    /// Whose turn it is, and that are not there or run nothing.
     absent: Vec<(RunId, AssetId)>,
     finished: bool,
     /// Who may begin, in runs that let some begin at a time.
@@ -47,10 +48,12 @@ impl Todo {
 
 pub fn look(app: &App, conn: &Conn, now: Millis) -> Result<Todo, StoreError> {
     let stopped = stop::current(conn)?.is_some();
-    let is_there =
-        |asset: &AssetId| app.presence.agent(asset).is_some_and(|live| live.state().connected(now));
+    let is_there = |live: &LiveState| live.connected(now) && live.reasons().is_empty();
+    // One that was asked and has not come holds up no other.
+    let may_come = |live: &LiveState| is_there(live) && !live.work;
+    let state = |asset: &AssetId| app.presence.agent(asset).map(|live| live.state().clone());
     let mut absent = run_assets::idle(conn)?;
-    absent.retain(|(_, asset)| !is_there(asset));
+    absent.retain(|(_, asset)| !state(asset).is_some_and(|live| is_there(&live)));
     Ok(Todo {
         occurring: jobs::with_next(conn, now)?,
         due: if stopped { Vec::new() } else { runs::due(conn, now)? },
@@ -60,18 +63,22 @@ pub fn look(app: &App, conn: &Conn, now: Millis) -> Result<Todo, StoreError> {
         silent: tasks::silent(conn, now)?,
         absent,
         finished: runs::has_finished(conn)?,
-        next: if stopped { Vec::new() } else { next(conn, is_there)? },
+        next: if stopped {
+            Vec::new()
+        } else {
+            next(conn, |asset| state(asset).is_some_and(|live| may_come(&live)))?
+        },
     })
 }
 
-/// As many of each run's waiting assets as it has room for; those that are there.
-fn next(conn: &Conn, is_there: impl Fn(&AssetId) -> bool) -> Result<Vec<AssetId>, StoreError> {
+/// As many of each run's waiting assets as it has room for; those that may come.
+fn next(conn: &Conn, may_come: impl Fn(&AssetId) -> bool) -> Result<Vec<AssetId>, StoreError> {
     let mut next = Vec::new();
     for run in runs::rolling(conn)? {
         let Some(standing) = runs::standing(conn, &run)? else { continue };
         let room = rollout::room(&standing) as usize;
         if room > 0 {
-            next.extend(run_assets::waiting(conn, &run)?.into_iter().filter(&is_there).take(room));
+            next.extend(run_assets::waiting(conn, &run)?.into_iter().filter(&may_come).take(room));
         }
     }
     Ok(next)

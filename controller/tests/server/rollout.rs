@@ -9,6 +9,7 @@ use aright_shared::id::{JobId, RunId};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
 use aright_shared::task::{TaskOrder, TaskReport};
 use aright_shared::time::{MINUTE, SECOND};
+use aright_shared::wire::Orders;
 use serde_json::json;
 
 use crate::jobs::{at_once, create};
@@ -147,6 +148,21 @@ async fn so_many_are_at_work_at_a_time_and_the_next_one_follows_at_once() {
     hosts[1].result(&task_report(&first.task, Outcome::Fixed, HostChange::Kept)).await.expect("stored");
     let ended = wait(&world, &run, |run| run.state.is_final()).await;
     assert_eq!((ended.state, ended.assets.ended), (RunState::Completed, 3));
+}
+
+#[tokio::test]
+async fn a_host_that_cannot_take_its_turn_holds_up_nobody() {
+    let world = World::start().await;
+    let mut hosts = hosts(&world, 3).await;
+    let new = NewJob { hold_s: Some(1), ..one_each(rollout(0, 1, 0)) };
+    let job = create(&world, &new).await.expect("saved");
+    wait(&world, &job.runs[0].id, |run| run.state == RunState::Executing).await;
+    // Of three that wait the first is there and runs nothing, the second was there a moment ago.
+    let mut told = hosts[0].told(0);
+    told.disabled = Some("by hand".into());
+    let orders: Orders = hosts[0].client.post("/agent/v1/check-in", &told).await.expect("orders");
+    assert!(orders.tasks.is_empty());
+    assert_eq!(hosts[2].check_in(10).await.expect("orders").tasks.len(), 1);
 }
 
 #[tokio::test]
