@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use aright_controller::store::run_assets;
 use aright_shared::api::{Job, JobState, NewJob, PostureFilter, Rollout, Run, RunState, Share, Stop, Task};
 use aright_shared::client::ClientError;
 use aright_shared::id::{JobId, RunId};
@@ -163,6 +164,19 @@ async fn a_host_that_cannot_take_its_turn_holds_up_nobody() {
     let orders: Orders = hosts[0].client.post("/agent/v1/check-in", &told).await.expect("orders");
     assert!(orders.tasks.is_empty());
     assert_eq!(hosts[2].check_in(10).await.expect("orders").tasks.len(), 1);
+}
+
+#[tokio::test]
+async fn a_turn_is_not_given_up_while_its_task_is_in_its_hosts_hands() {
+    let world = World::start().await;
+    let mut hosts = hosts(&world, 2).await;
+    let run = started(&world, &one_each(rollout(0, 1, 0))).await;
+    hosts[0].task().await;
+    // The host came between the dispatcher's look and its step.
+    let (of, asset) = (run.clone(), hosts[0].asset.clone());
+    world.server.app.store.write(move |tx| run_assets::yield_turn(tx, &of, &asset)).await.expect("written");
+    assert_eq!(see(&world, &run).await.assets.begun, 1);
+    nobody_gets_anything(&mut hosts[1..]).await;
 }
 
 #[tokio::test]
