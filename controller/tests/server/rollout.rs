@@ -152,6 +152,27 @@ async fn so_many_are_at_work_at_a_time_and_the_next_one_follows_at_once() {
 }
 
 #[tokio::test]
+async fn a_host_that_took_its_turn_and_left_gives_it_up() {
+    let world = World::start().await;
+    let mut hosts = hosts(&world, 2).await;
+    let run = started(&world, &one_each(rollout(0, 1, 0))).await;
+    let (_, order) = hosts[0].task().await;
+    // Its lease ends, and it is not there any more.
+    world.pass(SECOND);
+    nobody_gets_anything(&mut hosts[1..]).await;
+    world.pass(2 * MINUTE);
+    let (_, other) = hosts[1].task().await;
+    assert_eq!(see(&world, &run).await.assets.begun, 1);
+    // It was there all the time: the order that it has is good, and it counts again.
+    hosts[0].running(&order).await.expect("acknowledged");
+    assert_eq!(see(&world, &run).await.assets.begun, 2);
+    ends(&hosts[1], &other, Outcome::Fixed).await;
+    hosts[0].result(&task_report(&order.task, Outcome::Fixed, HostChange::Kept)).await.expect("stored");
+    let ended = wait(&world, &run, |run| run.state.is_final()).await.assets;
+    assert_eq!((ended.begun, ended.ended), (2, 2));
+}
+
+#[tokio::test]
 async fn a_host_that_cannot_take_its_turn_holds_up_nobody() {
     let world = World::start().await;
     let mut hosts = hosts(&world, 3).await;
