@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::dispatch::end;
 use crate::error::Refused;
 use crate::store::tasks::Task;
-use crate::store::{Tx, runs, tasks};
+use crate::store::{Tx, jobs, runs, tasks};
 
 /// # Errors
 /// The store failed.
@@ -19,7 +19,10 @@ pub fn run(app: &Arc<App>, tx: &Tx<'_>, run: &Run, who: &str, now: Millis) -> Re
     for one in tasks::at_work(tx, &run.id)? {
         task(app, tx, &one, who, now)?;
     }
-    runs::finish(tx, now)?;
+    // Others that were done meanwhile end with it.
+    for (_, job, _) in runs::finish(tx, now)? {
+        jobs::end_if_done(tx, &job)?;
+    }
     let shared = app.clone();
     tx.on_commit(move || shared.changed());
     Ok(())

@@ -263,6 +263,27 @@ async fn cancelling_a_run_ends_what_waits_and_its_job_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_run_that_ends_while_another_one_is_cancelled_ends_its_job_too() {
+    let world = World::start().await;
+    let mut hosts = hosts(&world, 1).await;
+    let first = started(&world, &one_each(Rollout::default())).await;
+    let second =
+        create(&world, &NewJob { hold_s: Some(600), ..one_each(Rollout::default()) }).await.expect("saved");
+    let (_, order) = hosts[0].task().await;
+    // The dispatcher is slow.
+    let slow = world.server.app.background.lock().await;
+    ends(&hosts[0], &order, Outcome::Fixed).await;
+    steer(&world, &second.runs[0].id, "cancel").await.expect("cancelled");
+    drop(slow);
+    let ended = wait(&world, &first, |run| run.state.is_final()).await;
+    let until = Instant::now() + Duration::from_secs(5);
+    while job(&world, &ended.job).await.state != JobState::Ended {
+        assert!(Instant::now() < until, "the job of the completed run goes on for ever");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn one_switch_stops_all_and_its_release_lets_all_go_on() {
     let world = World::start().await;
     let mut hosts = hosts(&world, 3).await;
