@@ -250,6 +250,26 @@ async fn nothing_begins_while_a_run_is_paused_and_all_goes_on_when_it_is_resumed
 }
 
 #[tokio::test]
+async fn a_run_that_was_halted_or_cancelled_keeps_its_reason() {
+    let world = World::start().await;
+    let mut hosts = hosts(&world, 2).await;
+    let run = started(&world, &one_each(rollout(0, 0, 1))).await;
+    let (_, first) = hosts[0].task().await;
+    let (_, second) = hosts[1].task().await;
+    hosts[1].running(&second).await.expect("acknowledged");
+    steer(&world, &run, "pause").await.expect("paused");
+    ends(&hosts[0], &first, Outcome::ScriptFailed).await;
+    let resumed = steer(&world, &run, "resume").await.expect("resumed");
+    assert!(resumed.detail.starts_with("halted: 1 of 2"), "{}", resumed.detail);
+    let refused = problem(steer(&world, &run, "pause").await);
+    assert_eq!(refused.status, 409);
+    names_all(&refused);
+    hosts[1].result(&task_report(&second.task, Outcome::Fixed, HostChange::Kept)).await.expect("stored");
+    let ended = wait(&world, &run, |run| run.state.is_final()).await;
+    assert_eq!((ended.state, ended.detail), (RunState::Halted, resumed.detail));
+}
+
+#[tokio::test]
 async fn cancelling_a_run_ends_what_waits_and_its_job_and_no_other() {
     let world = World::start().await;
     let mut hosts = hosts(&world, 2).await;
