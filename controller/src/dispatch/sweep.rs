@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aright_shared::id::{AssetId, JobId, RunId};
 use aright_shared::outcome::{HostChange, Outcome};
-use aright_shared::time::Millis;
+use aright_shared::time::{Millis, SECOND};
 
 use super::{end, rollout};
 use crate::app::App;
@@ -48,6 +48,8 @@ impl Todo {
 
 pub fn look(app: &App, conn: &Conn, now: Millis) -> Result<Todo, StoreError> {
     let stopped = stop::current(conn)?.is_some();
+    // While we were away nobody could speak.
+    let may_be_silent = now.since(app.started) >= i64::from(app.settings.dispatch.silence_s) * SECOND;
     let is_there = |live: &LiveState| live.connected(now) && live.reasons().is_empty();
     // One that was asked and has not come holds up no other.
     let may_come = |live: &LiveState| is_there(live) && !live.work;
@@ -60,7 +62,7 @@ pub fn look(app: &App, conn: &Conn, now: Millis) -> Result<Todo, StoreError> {
         leases: tasks::has_lapsed(conn, now)?,
         local: tasks::has_now_due(conn, now)?,
         overdue: tasks::overdue(conn, now)?,
-        silent: tasks::silent(conn, now)?,
+        silent: if may_be_silent { tasks::silent(conn, now)? } else { Vec::new() },
         absent,
         finished: runs::has_finished(conn)?,
         next: if stopped {

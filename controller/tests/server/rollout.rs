@@ -8,13 +8,13 @@ use aright_shared::api::{Job, JobState, NewJob, PostureFilter, Rollout, Run, Run
 use aright_shared::client::ClientError;
 use aright_shared::id::{JobId, RunId};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
-use aright_shared::task::{TaskOrder, TaskReport};
+use aright_shared::task::{TaskOrder, TaskReport, TaskState};
 use aright_shared::time::{MINUTE, SECOND};
 use aright_shared::wire::Orders;
 use serde_json::json;
 
 use crate::jobs::{at_once, create};
-use crate::world::{Agent, World, names_all, problem, task_report};
+use crate::world::{Agent, CONTENT, World, names_all, problem, task_report};
 
 /// One fix a host.
 fn one_each(rollout: Rollout) -> NewJob {
@@ -198,6 +198,23 @@ async fn a_turn_is_not_given_up_while_its_task_is_in_its_hosts_hands() {
     world.server.app.store.write(move |tx| run_assets::yield_turn(tx, &of, &asset)).await.expect("written");
     assert_eq!(see(&world, &run).await.assets.begun, 1);
     nobody_gets_anything(&mut hosts[1..]).await;
+}
+
+#[tokio::test]
+async fn the_time_for_which_the_controller_was_away_is_no_silence_of_its_agents() {
+    let world = World::start().await;
+    let mut hosts = hosts(&world, 2).await;
+    let run = started(&world, &one_each(rollout(0, 1, 1))).await;
+    let (_, order) = hosts[0].task().await;
+    hosts[0].running(&order).await.expect("acknowledged");
+    // It is away for longer than the script can take and its agent may be silent.
+    let world = world.restart_after((60 + 300 + 120 + 60) * SECOND, CONTENT).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(see(&world, &run).await.states.get(&TaskState::Running), Some(&1));
+    // From now on it is.
+    world.pass(121 * SECOND);
+    let halted = wait(&world, &run, |run| run.state.is_final()).await;
+    assert_eq!((halted.state, halted.outcomes[&Outcome::Interrupted]), (RunState::Halted, 1));
 }
 
 #[tokio::test]
