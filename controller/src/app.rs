@@ -26,6 +26,7 @@ pub struct App {
     /// Started with `--dev`: short hold times are allowed.
     pub dev: bool,
     pub clock: Arc<dyn Clock>,
+    pub started: Millis,
     pub store: Store,
     pub authority: Authority,
     pub trust: Trust,
@@ -85,6 +86,7 @@ impl App {
             addresses: OnceLock::new(),
             settings,
             dev,
+            started: clock.now(),
             clock,
         };
         app.load_presence().await?;

@@ -20,7 +20,7 @@ use crate::error::Refused;
 use crate::http_in::{Body, Id};
 use crate::jobs::stop;
 use crate::store::tasks::End;
-use crate::store::{runs, tasks};
+use crate::store::{run_assets, runs, tasks};
 
 pub async fn handle(
     State(app): State<Arc<App>>,
@@ -53,6 +53,10 @@ pub async fn handle(
                 return Ok(Some(not_to_run("all remediation is stopped", stopped.by)));
             }
             if tasks::start(tx, &id, &live.asset, &told.nonce, now, silence_ms)? {
+                if let Some(run) = task.run() {
+                    // It may have lost its turn since this order was delivered; what runs counts.
+                    run_assets::begin(tx, run, &task.asset, now)?;
+                }
                 runs::touch(tx, task.run())?;
                 tx.on_commit(move || shared.changed_for_watchers());
                 return Ok::<_, Refused>(None);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aright_shared::id::{AssetId, JobId, RunId};
 use aright_shared::outcome::{HostChange, Outcome};
-use aright_shared::time::Millis;
+use aright_shared::time::{Millis, SECOND};
 
 use super::{end, rollout};
 use crate::app::App;
@@ -24,7 +24,7 @@ pub struct Todo {
     local: bool,
     overdue: Vec<Task>,
     silent: Vec<Task>,
-    /// Whose turn it is, and that are not there.
+    /// Whose turn it is, and that are not there or run nothing.
     absent: Vec<(RunId, AssetId)>,
     finished: bool,
     /// Who may begin, in runs that let some begin at a time.
@@ -47,19 +47,22 @@ impl Todo {
 
 pub fn look(app: &App, conn: &Conn, now: Millis) -> Result<Todo, StoreError> {
     let stopped = stop::current(conn)?.is_some();
+    // While we were away nobody could speak.
+    let may_be_silent = now.since(app.started) >= i64::from(app.settings.dispatch.silence_s) * SECOND;
     let live = |asset: &AssetId| app.presence.agent(asset).map(|live| live.state().clone());
     let mut absent = run_assets::idle(conn)?;
     absent.retain(|(_, asset)| {
         !live(asset).is_some_and(|live| live.connected(now) && live.reasons().is_empty())
     });
-    let waits = |asset: &AssetId| live(asset).is_some_and(|live| live.waits());
+    // One that was asked and has not come holds up no other.
+    let waits = |asset: &AssetId| live(asset).is_some_and(|live| live.waits() && !live.work);
     Ok(Todo {
         occurring: jobs::with_next(conn, now)?,
         due: if stopped { Vec::new() } else { runs::due(conn, now)? },
         leases: tasks::has_lapsed(conn, now)?,
         local: tasks::has_now_due(conn, now)?,
         overdue: tasks::overdue(conn, now)?,
-        silent: tasks::silent(conn, now)?,
+        silent: if may_be_silent { tasks::silent(conn, now)? } else { Vec::new() },
         absent,
         finished: runs::has_finished(conn)?,
         next: if stopped { Vec::new() } else { next(conn, waits, now)? },

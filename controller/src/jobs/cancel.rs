@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::dispatch::end;
 use crate::error::Refused;
 use crate::store::tasks::{self, End, Task};
-use crate::store::{StoreError, Tx, audit, runs};
+use crate::store::{StoreError, Tx, audit, jobs, runs};
 
 /// One that somebody named.
 ///
@@ -52,7 +52,10 @@ pub fn one(app: &Arc<App>, tx: &Tx<'_>, id: &TaskId, user: &str) -> Result<(), R
 pub fn run(app: &Arc<App>, tx: &Tx<'_>, run: &Run, who: &str, now: Millis) -> Result<(), StoreError> {
     runs::cancel(tx, &run.id, who, now)?;
     tasks::not_ended(tx, &run.id)?.iter().try_for_each(|one| task(app, tx, one, who, now))?;
-    runs::finish(tx, now)?;
+    // Others that were done meanwhile end with it.
+    for (_, job, _) in runs::finish(tx, now)? {
+        jobs::end_if_done(tx, &job)?;
+    }
     let shared = app.clone();
     tx.on_commit(move || shared.changed());
     Ok(())

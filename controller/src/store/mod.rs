@@ -136,8 +136,13 @@ fn read_all(conn: &Conn, reads: &Mutex<mpsc::Receiver<Read>>) {
             Err(_) => return,
         };
         let Ok(read) = next else { return };
+        // However many statements a question takes, they see one state of the store.
+        let begun = conn.raw.execute_batch("BEGIN");
         // A panic in one question must not silence the thread; its asker sees `Stopped`.
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read(conn)));
+        if let Err(error) = begun.and_then(|()| conn.raw.execute_batch("ROLLBACK")) {
+            tracing::error!(%error, "a reading connection is out of step");
+        }
     }
 }
 
@@ -189,6 +194,27 @@ pub(crate) mod tests {
         assert!(matches!(broken.await, Err(StoreError::Stopped)));
         store.write(|tx| settings::put(tx, "b", "2")).await.expect("still writing");
         assert_eq!(store.read(|conn| settings::get(conn, "a")).await.expect("read"), None);
+    }
+
+    #[tokio::test]
+    async fn a_question_sees_one_state_however_many_statements_it_takes() {
+        let (_folder, store) = store();
+        store.write(|tx| settings::put(tx, "a", "1")).await.expect("written");
+        let (tell, told) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        let question = store.read(move |conn| {
+            let before = settings::get(conn, "a")?;
+            tell.send(()).expect("heard");
+            may_go_on.recv().expect("told");
+            Ok::<_, StoreError>((before, settings::get(conn, "a")?))
+        });
+        let change = async {
+            tokio::task::spawn_blocking(move || told.recv()).await.expect("waited").expect("told");
+            store.write(|tx| settings::put(tx, "a", "2")).await.expect("written");
+            go_on.send(()).expect("heard");
+        };
+        let (seen, ()) = tokio::join!(question, change);
+        assert_eq!(seen.expect("read"), (Some("1".into()), Some("1".into())));
     }
 
     #[tokio::test]

@@ -37,11 +37,14 @@ pub fn begin(tx: &Tx<'_>, run: &RunId, asset: &AssetId, now: Millis) -> Result<(
     count(tx, run, "assets_begun", i64::try_from(changed).unwrap_or(0))
 }
 
-/// Its turn is over before it has ended: it did not come for what waits.
+/// Its turn is over before it has ended: it did not come for what waits. Nothing changes where it has come
+/// meanwhile.
 pub fn yield_turn(tx: &Tx<'_>, run: &RunId, asset: &AssetId) -> Result<(), StoreError> {
     let changed = tx.execute(
         "UPDATE run_assets SET begun_at = NULL \
-         WHERE run = $1 AND asset = $2 AND begun_at IS NOT NULL AND ended_at IS NULL",
+         WHERE run = $1 AND asset = $2 AND begun_at IS NOT NULL AND ended_at IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.asset = $2 \
+         AND t.state IN ('delivered', 'running', 'confirming'))",
         params![run.as_str(), asset.as_str()],
     )?;
     count(tx, run, "assets_begun", -i64::try_from(changed).unwrap_or(0))

@@ -175,11 +175,11 @@ pub fn cancel(tx: &Tx<'_>, id: &RunId, who: &str, now: Millis) -> Result<bool, S
     Ok(changed == 1)
 }
 
-/// `executing` → `paused`; false when it was not executing.
+/// `executing` → `paused`; false when it was not executing, or only waits for its last tasks to end.
 pub fn pause(tx: &Tx<'_>, id: &RunId, who: &str, now: Millis) -> Result<bool, StoreError> {
     let changed = tx.execute(
         "UPDATE runs SET state = 'paused', paused_at = $1, detail = $2, revision = revision + 1 \
-         WHERE id = $3 AND state = 'executing'",
+         WHERE id = $3 AND state = 'executing' AND halted_at IS NULL AND cancelled_at IS NULL",
         params![now.0, format!("paused by {who}"), id.as_str()],
     )?;
     Ok(changed == 1)
@@ -189,7 +189,7 @@ pub fn pause(tx: &Tx<'_>, id: &RunId, who: &str, now: Millis) -> Result<bool, St
 pub fn resume(tx: &Tx<'_>, id: &RunId, now: Millis) -> Result<bool, StoreError> {
     let changed = tx.execute(
         "UPDATE runs SET state = 'executing', expires_at = expires_at + ($1 - paused_at), paused_at = NULL, \
-         detail = '', revision = revision + 1 WHERE id = $2 AND state = 'paused'",
+         detail = CASE WHEN halted_at IS NULL THEN '' ELSE detail END, revision = revision + 1 WHERE id = $2 AND state = 'paused'",
         params![now.0, id.as_str()],
     )?;
     Ok(changed == 1)

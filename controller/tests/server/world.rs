@@ -84,7 +84,13 @@ impl World {
     }
 
     pub async fn restart_with(self, content: &str) -> Self {
+        self.restart_after(0, content).await
+    }
+
+    /// It is away for so long.
+    pub async fn restart_after(self, millis: i64, content: &str) -> Self {
         self.server.stop().await.expect("stops");
+        self.clock.0.fetch_add(millis, Ordering::Relaxed);
         let server = serve(&self.folder.path().join("data"), content, true, self.clock.clone()).await;
         let operator = log_in(&server).await;
         Self { folder: self.folder, server, operator, clock: self.clock }

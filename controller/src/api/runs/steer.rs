@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aright_shared::api::Run;
+use aright_shared::api::{Run, RunState};
 use aright_shared::id::RunId;
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -22,7 +22,10 @@ pub async fn pause(
 ) -> Result<Json<Run>, Refused> {
     steer(app, user, id, "run.pause", |app, tx, run, who| {
         if !runs::pause(tx, &run.id, who, app.now())? {
-            return Err(not(run, "only an executing run can be paused", "edit or cancel a pending one"));
+            let refused = not(run, "only an executing run can be paused", "edit or cancel a pending one");
+            // One that executes, and of which nothing more begins.
+            let ending = run.state == RunState::Executing;
+            return Err(if ending { refused.value(&run.detail) } else { refused });
         }
         Ok(())
     })
