@@ -29,6 +29,7 @@ pub fn facts(hostname: &str) -> Facts {
         cpus: 2,
         boot_time: Millis(1),
         agent_version: env!("CARGO_PKG_VERSION").into(),
+        timezone: "UTC".into(),
         confinement: "staged".into(),
     }
 }
