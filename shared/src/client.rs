@@ -22,9 +22,9 @@ pub enum ClientError {
     /// The other side refused, and says why.
     #[error("{}", .0.sentence())]
     Problem(Box<Problem>),
-    /// It asked to come back later.
-    #[error("{url}: busy, to be asked again in {after_s} s")]
-    Busy { url: String, after_s: u64 },
+    /// It asked to come back later (429, 503).
+    #[error("{}; in {after_s} s", .problem.sentence())]
+    Busy { problem: Box<Problem>, after_s: u64 },
     /// Not reached, or TLS refused.
     #[error("{url}: {}", causes(.source))]
     Transport { url: String, source: reqwest::Error },
@@ -39,7 +39,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// The problem document, where the other side sent one.
+    /// The problem document, where the other side sent one and was not merely busy.
     pub fn problem(&self) -> Option<&Problem> {
         match self {
             Self::Problem(problem) => Some(problem),
@@ -329,9 +329,6 @@ impl Client {
             let body = if body.is_empty() { b"null".as_slice() } else { &body };
             return serde_json::from_slice(body).map_err(|source| ClientError::Reply { url, source });
         }
-        if let (503 | 429, Some(after_s)) = (status.as_u16(), retry_after) {
-            return Err(ClientError::Busy { url, after_s });
-        }
         let problem = serde_json::from_slice(&body).unwrap_or_else(|_| Problem {
             kind: "about:blank".into(),
             title: status.canonical_reason().unwrap_or("refused").to_ascii_lowercase(),
@@ -342,6 +339,9 @@ impl Client {
             remedy: None,
             items: Vec::new(),
         });
-        Err(ClientError::Problem(Box::new(problem)))
+        Err(match (status.as_u16(), retry_after) {
+            (503 | 429, Some(after_s)) => ClientError::Busy { problem: Box::new(problem), after_s },
+            _ => ClientError::Problem(Box::new(problem)),
+        })
     }
 }
