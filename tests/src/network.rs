@@ -59,6 +59,14 @@ pub fn listen(lab: &Lab) -> anyhow::Result<TcpListener> {
     Network::of(lab)?.inside(|| Ok(TcpListener::bind((CONTROLLER, 0))?))
 }
 
+/// Runs something of the test's own in the lab's network, on a thread made for it; so do the threads that it starts.
+///
+/// # Errors
+/// What `work` says, or that it panicked.
+pub fn inside<T: Send>(lab: &Lab, work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+    Network::of(lab)?.inside(work)
+}
+
 /// The lab's network, for threads that outlive the test's own hold on the lab.
 pub(crate) struct Network(File);
 

@@ -6,6 +6,7 @@ mod clock;
 mod crash;
 mod crash_points;
 mod demo;
+mod dispatch;
 mod main_job;
 mod many_hosts;
 mod overreach;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use aright_agent::task::journal::Step;
 use aright_shared::id::TaskId;
-use aright_tests::{Disk, Log, LoggedDisk, Place as _, needs, skip, until};
+use aright_tests::{Dice, Disk, Log, LoggedDisk, Place as _, SEED, needs, seed, skip, until};
 
 use super::files::{self, HOST, Last};
 use super::judge::{judge_found, judge_recovery};
@@ -16,7 +16,6 @@ use super::world::{Found, World};
 /// Cuts of each life on each file system.
 const CASES: usize = 30;
 const PATIENCE: Duration = Duration::from_secs(20);
-const SEED: &str = "ARIGHT_SEED";
 /// Where images lie: on the lab's own tmpfs, which no stage shows.
 const IMAGE: &str = "/run/disk";
 const CUT: &str = "/run/cut";
@@ -28,7 +27,7 @@ const STATE_SIZE: u64 = 40;
 fn the_power_is_cut_at_any_moment() -> anyhow::Result<()> {
     needs!(skip::POWER);
     let seed = seed()?;
-    let mut dice = Dice(seed);
+    let mut dice = Dice::of(seed);
     let (mut cuts, mut flushes, mut open, mut kept) = (0, 0, 0, 0);
     for kind in [Kind::Ext4, Kind::Xfs] {
         for (last, acts) in lives() {
@@ -39,9 +38,10 @@ fn the_power_is_cut_at_any_moment() -> anyhow::Result<()> {
             let moments = life.log.flushes(life.entries.clone());
             for case in 0..CASES {
                 let flush = moments[case * moments.len() / CASES];
-                let share = dice.share();
+                // Of four, how many writes a disk keeps: none, all, or something between.
+                let share = dice.below(5);
                 let mut disk = blank.clone();
-                open += life.log.cut(&mut disk, flush, || dice.hit(share));
+                open += life.log.cut(&mut disk, flush, || dice.below(4) < share);
                 disk.save(&world.lab.path(CUT))?;
                 let told =
                     || format!("{kind:?}, {acts:?}, {SEED}={seed}, {share}/4 of what follows entry {flush}");
@@ -189,33 +189,4 @@ fn mount(world: &World, kind: Kind, disk: &str) -> anyhow::Result<()> {
 
 fn unmount(world: &World) -> anyhow::Result<()> {
     world.lab.stdout(&["umount", HOST, &world.state.to_string_lossy()]).map(drop)
-}
-
-/// A new one each time, unless it is given.
-fn seed() -> anyhow::Result<u64> {
-    match std::env::var(SEED) {
-        Ok(seed) => seed.parse().context(SEED),
-        Err(_) => Ok(getrandom::u64()?),
-    }
-}
-
-/// Random numbers that a seed gives again (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Of four, how many writes a disk keeps: none, all, or something between.
-    fn share(&mut self) -> u64 {
-        self.next() % 5
-    }
-
-    fn hit(&mut self, share: u64) -> bool {
-        self.next() % 4 < share
-    }
 }
