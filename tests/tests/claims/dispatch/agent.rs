@@ -233,6 +233,12 @@ impl Agent {
                 return self.tell(&TaskReport { refusal, clock: Some(skewed), ..refused }).await;
             }
             Start::Says => self.say_running(order).await,
+            Start::IsSetBack => {
+                if self.say_running(order).await {
+                    sleep(fate.takes).await;
+                }
+                self.say_running(order).await
+            }
             Start::AsksAgain(within) => match timeout(within, self.say_running(order)).await {
                 Ok(began) => began,
                 Err(_) => self.say_running(order).await,

@@ -30,6 +30,8 @@ pub enum Start {
     AsksAgain(Duration),
     /// As above, but its host dies, and it knows nothing of the task any more.
     Forgets(Duration),
+    /// Begins; then its host is set back to before that, and it asks again.
+    IsSetBack,
 }
 
 /// How its result comes.

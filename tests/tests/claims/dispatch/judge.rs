@@ -138,10 +138,11 @@ impl Judge {
     /// when it was given up at the earliest.
     pub fn at_work(&self) -> Vec<(AssetId, Span)> {
         let span = |story: &Story| {
-            let (began, asked) = (*story.began.first()?, *story.asked.last()?);
-            let given_up = asked.plus(SILENCE);
-            let end = story.told.first().map_or(given_up, |told| told.sent.min(given_up));
-            Some((story.asset.clone(), (began, end)))
+            let began = *story.began.first()?;
+            let silent = story.asked.iter().rfind(|asked| **asked <= began)?.plus(SILENCE);
+            let told = story.told.first().map_or(silent, |told| told.sent);
+            let end = asked_again(story).map_or(told, |again| again.min(told));
+            Some((story.asset.clone(), (began, end.min(silent))))
         };
         self.stories.values().filter_map(span).collect()
     }
@@ -155,9 +156,7 @@ impl Judge {
     /// When it had ended, at the earliest. One that was given up, for silence or because its agent asked twice, ends
     /// again when its agent tells the rest.
     fn end(&self, task: &Task) -> Option<Millis> {
-        let story = self.stories.get(&task.id);
-        let refused =
-            story.filter(|story| story.began.is_empty()).and_then(|story| story.asked.last().copied());
+        let refused = self.stories.get(&task.id).and_then(asked_again);
         let silent = task.running.map(|running| running.plus(SILENCE));
         [task.ended, refused, silent].into_iter().flatten().min()
     }
@@ -197,6 +196,12 @@ impl Judge {
             });
         }
     }
+}
+
+/// When it last asked to begin what it may not begin any more.
+fn asked_again(story: &Story) -> Option<Millis> {
+    let asked = story.asked.last()?;
+    story.began.first().is_none_or(|began| asked > began).then_some(*asked)
 }
 
 /// Most that hold at one moment. What ends in the millisecond in which another begins ends first.

@@ -50,7 +50,7 @@ pub async fn halts(
     judge.check(early.is_empty(), || format!("cancelled before the {k}th failure was known: {early:?}"));
     judge.verdict()?;
     Ok(format!(
-        "{hosts} hosts, {at_once} at once (at most {most} of {n} at work), {restarts} restarts, halted \
+        "{hosts} hosts, {at_once} at once (at most {most} of {n} at work), restarts: {restarts}, halted \
          at failure {k} (ended with {}), {} cancelled, 0 delivered after",
         ended.assets.failed,
         ended.outcomes.get(&Outcome::Cancelled).unwrap_or(&0)

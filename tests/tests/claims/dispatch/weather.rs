@@ -64,6 +64,7 @@ fn weather(coming: &Coming, dice: &mut Dice) -> Fate {
         }
         76..82 => Fate { start: Start::AsksAgain(within), ..well },
         82..86 if custom => Fate { start: Start::Forgets(within), ..well },
+        82..86 => Fate { start: Start::IsSetBack, ..Fate::slow(dice, custom, 300) },
         86..90 => Fate { word: Word::Contradicts, ..Fate::slow(dice, custom, 300) },
         _ => Fate { word: Word::Again(2 + u32::from(dice.percent(50))), ..Fate::slow(dice, custom, 500) },
     }
