@@ -8,6 +8,8 @@ ALTER TABLE jobs ADD COLUMN next_due_at BIGINT;
 ALTER TABLE jobs ADD COLUMN next_run_at BIGINT;
 CREATE INDEX jobs_by_next_run ON jobs (next_run_at);
 
+-- Who wanted it once more, besides the schedule.
+ALTER TABLE runs ADD COLUMN asked_by TEXT;
 -- As the job had them when the run began.
 ALTER TABLE runs ADD COLUMN rollout TEXT NOT NULL DEFAULT '{}';
 -- What a clock on the wall shows when it is due, where each asset goes by its own.

@@ -15,7 +15,7 @@ use crate::data::Data;
 use crate::jobs::single;
 use crate::net::Addresses;
 use crate::presence::{LiveState, Presence};
-use crate::store::{Store, StoreError, assets, certificates, policies, tasks};
+use crate::store::{Store, StoreError, Tx, assets, certificates, policies, tasks};
 use crate::trust::Trust;
 
 /// How long past its end a certificate may still renew.
@@ -141,6 +141,12 @@ impl App {
     pub fn changed(&self) {
         self.changed_for_watchers();
         self.dispatch.notify_one();
+    }
+
+    /// The same, once what was changed is on disk.
+    pub fn changed_on_commit(self: &Arc<Self>, tx: &Tx<'_>) {
+        let app = self.clone();
+        tx.on_commit(move || app.changed());
     }
 
     /// A change after which there is nothing to dispatch.

@@ -40,10 +40,12 @@ impl Refused {
     }
 
     pub fn not_found(noun: &str, id: impl ToString) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", format!("no such {noun}"))
-            .field(noun)
-            .value(id)
-            .remedy(format!("list what there is: GET {}s", noun.replace(' ', "-")))
+        Self::new(StatusCode::NOT_FOUND, "not-found", format!("no such {noun}")).field(noun).value(id).remedy(
+            match noun {
+                "run" => "list what there is: aright job list".to_owned(),
+                noun => format!("list what there is: aright {} list", noun.replace(' ', "-")),
+            },
+        )
     }
 
     pub fn conflict(kind: &str, title: impl Into<String>) -> Self {

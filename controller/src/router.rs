@@ -85,12 +85,12 @@ pub fn operators_port(app: &Arc<App>) -> Router {
         .route("/tasks", get(operators::tasks::list::handle))
         .route("/tasks/{id}", get(operators::tasks::show::handle))
         .route("/tasks/{id}/undo", post(operators::tasks::undo::handle))
+        .route("/tasks/{id}/cancel", post(operators::tasks::cancel::handle))
         .route("/licence", get(operators::licence::show).put(operators::licence::set))
         .route(
             "/stop",
             get(operators::stop::show).post(operators::stop::set).delete(operators::stop::release),
         )
-        .route("/tasks/{id}/cancel", post(operators::tasks::cancel::handle))
         .route("/audit", get(operators::audit::handle))
         .route("/trust", get(operators::trust::handle))
         .route_layer(from_fn_with_state(app.clone(), auth::operator::demand));

@@ -26,7 +26,7 @@ macro_rules! words {
             fn from_str(text: &str) -> Result<Self, String> {
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    other => Err(format!(concat!("{:?} is none of", $(" ", $word,)+), other)),
+                    other => Err(format!("{other:?}: expected {}", [$($word,)+].join(", "))),
                 }
             }
         }

@@ -30,7 +30,7 @@ pub struct Resolved {
 pub enum NoValue {
     #[error("{control}: {} cannot agree on a value", listed(.wishes))]
     Conflict { control: String, wishes: Vec<(Key, String)> },
-    #[error("{control}: no chosen policy says what to set")]
+    #[error("no chosen posture of its control{} says what to set", of(.control))]
     Nothing { control: String },
     #[error("{param}: {value:?} does not match the signed pattern {pattern:?}")]
     Pattern { param: String, value: String, pattern: String },
@@ -38,6 +38,11 @@ pub enum NoValue {
     NotGiven { param: String },
     #[error("{param}: {control} expects more than one value can say")]
     Composed { param: String, control: String },
+}
+
+/// ` NAME`, where it has one.
+fn of(control: &str) -> String {
+    if control.is_empty() { String::new() } else { format!(" {control}") }
 }
 
 fn listed(wishes: &[(Key, String)]) -> String {

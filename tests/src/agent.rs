@@ -17,14 +17,32 @@ const STATE: &str = "/var/lib/aright-agent";
 const SETTINGS: &str = "/etc/aright/agent.toml";
 const UNIT: &str = include_str!("../../packaging/systemd/aright-agent.service");
 const FAKETIME: &str = "/usr/lib/faketime.so.1";
+/// Settings of the service until the next boot, no file of the host's.
+const UNTIL_BOOT: &str = "/run/systemd/system/aright-agent.service.d";
 
-/// What the agent believes the time to be.
+/// What a program believes the time to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Clock {
     #[default]
     Right,
     /// As libfaketime writes it: `-10m`, `+2y`, `@1970-01-01 00:00:00`.
     Wrong(String),
+}
+
+impl Clock {
+    /// What tells a program so. `library` is libfaketime, where the program finds it.
+    pub(crate) fn environment(&self, library: &str) -> Vec<String> {
+        match self {
+            Self::Right => Vec::new(),
+            Self::Wrong(time) => vec![
+                format!("LD_PRELOAD={library}"),
+                format!("FAKETIME={time}"),
+                "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
+                // The times of files are what they are.
+                "NO_FAKE_STAT=1".to_owned(),
+            ],
+        }
+    }
 }
 
 pub struct Agent<'a, P: Place> {
@@ -116,6 +134,19 @@ impl<'a, P: Place> Agent<'a, P> {
         self.place.stdout(&["systemctl", "enable", "--now", "aright-agent"]).map(drop)
     }
 
+    /// Starts the host's own service anew, with the clock that was set, until the next boot.
+    ///
+    /// # Errors
+    /// systemctl's words.
+    pub fn serve_anew(&self) -> anyhow::Result<()> {
+        let clock: Vec<_> = self.clock.environment(FAKETIME).iter().map(|one| format!("\"{one}\"")).collect();
+        self.place.stdout(&["mkdir", "-p", UNTIL_BOOT])?;
+        let settings = format!("[Service]\nEnvironment={}\n", clock.join(" "));
+        self.place.write(&format!("{UNTIL_BOOT}/clock.conf"), &settings)?;
+        self.place.stdout(&["systemctl", "daemon-reload"])?;
+        self.place.stdout(&["systemctl", "restart", "aright-agent"]).map(drop)
+    }
+
     /// `kill -9`.
     ///
     /// # Errors
@@ -160,17 +191,14 @@ impl<'a, P: Place> Agent<'a, P> {
 
     fn command(&self) -> Command {
         let mut command = self.place.command("env");
-        if let Clock::Wrong(time) = &self.clock {
-            command.arg(format!("LD_PRELOAD={FAKETIME}")).arg(format!("FAKETIME={time}"));
-            command.arg("FAKETIME_DONT_FAKE_MONOTONIC=1");
-        }
+        command.args(self.clock.environment(FAKETIME));
         command.args(self.fail_at.iter().map(|point| format!("ARIGHT_FAIL_AT={point}"))).arg(PROGRAM);
         command
     }
 }
 
 /// Debian's package, wherever its architecture puts it.
-fn faketime() -> anyhow::Result<PathBuf> {
+pub(crate) fn faketime() -> anyhow::Result<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib")?.flatten();
     folders
         .map(|folder| folder.path().join("faketime/libfaketime.so.1"))

@@ -10,6 +10,7 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use serde::Deserialize;
 
+use crate::agent::{Clock, faketime};
 use crate::binaries::binary;
 use crate::lab::Lab;
 use crate::network::CONTROLLER;
@@ -23,6 +24,7 @@ pub struct Controller {
     running: Option<Running>,
     addresses: Addresses,
     options: Vec<String>,
+    clock: Clock,
     lab: Lab,
 }
 
@@ -51,6 +53,7 @@ impl Controller {
             running: None,
             addresses: Addresses { agents: any, operators: any },
             options: options.iter().map(|&option| option.to_owned()).collect(),
+            clock: Clock::Right,
             lab: lab.clone(),
         };
         controller.start_again()?;
@@ -64,8 +67,11 @@ impl Controller {
     pub fn start_again(&mut self) -> anyhow::Result<()> {
         let ready = self.data().join("run/addresses.json");
         let _ = fs::remove_file(&ready);
-        let mut serve = self.lab.command(&binary("aright-controller")?.to_string_lossy());
-        serve.args(["serve", "--dev", "--data"]).arg(self.data());
+        let mut serve = self.lab.command("env");
+        if self.clock != Clock::Right {
+            serve.args(self.clock.environment(&faketime()?.to_string_lossy()));
+        }
+        serve.arg(binary("aright-controller")?).args(["serve", "--dev", "--data"]).arg(self.data());
         serve.args(["--agents", &self.addresses.agents.to_string()]);
         serve.args(["--operators", &self.addresses.operators.to_string()]).args(&self.options);
         let mut running = Running::start("aright-controller", serve, &self.log_file())?;
@@ -75,6 +81,11 @@ impl Controller {
         })?;
         self.running = Some(running);
         Ok(())
+    }
+
+    /// From its next start on.
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
     }
 
     /// `kill -9`.

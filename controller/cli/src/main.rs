@@ -7,9 +7,14 @@ mod session;
 
 use std::process::ExitCode;
 
+use aright_shared::client::ClientError;
+use aright_shared::text::plain;
 use clap::{Parser, Subcommand};
 
 use crate::output::Format;
+
+/// How many of the things that a refusal is about are shown.
+const LISTED: usize = 10;
 
 /// From a failed control to a verified fix.
 ///
@@ -83,10 +88,40 @@ async fn main() -> ExitCode {
     match run(cli).await {
         Ok(code) => code,
         Err(error) => {
+            if let Some(io) = error.downcast_ref::<std::io::Error>()
+                && io.kind() == std::io::ErrorKind::BrokenPipe
+            {
+                // Whoever read has had enough.
+                return ExitCode::SUCCESS;
+            }
             eprintln!("aright: {error:#}");
+            eprint!("{}", listed(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// What a refusal lists, as far as a person reads it; all of it is in the API's answer.
+fn listed(error: &anyhow::Error) -> String {
+    let problem = error.downcast_ref::<ClientError>().and_then(ClientError::problem);
+    let items = problem.map_or(&[][..], |problem| &problem.items);
+    let mut text = String::new();
+    for item in items.iter().take(LISTED) {
+        let fields: Vec<_> = item
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| match value {
+                serde_json::Value::String(value) => format!("{name} {value}"),
+                other => format!("{name} {other}"),
+            })
+            .collect();
+        text.push_str(&format!("  {}\n", plain(&fields.join(", "))));
+    }
+    if items.len() > LISTED {
+        text.push_str(&format!("  and {} more\n", items.len() - LISTED));
+    }
+    text
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {

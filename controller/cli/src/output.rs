@@ -7,7 +7,7 @@ use aright_shared::text::plain;
 use aright_shared::time::Millis;
 use clap::ValueEnum;
 use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 use serde::Serialize;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -38,8 +38,12 @@ pub fn rows<T: Serialize, const N: usize>(
             let mut table = Table::new();
             table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
             table.set_header(head.map(str::to_uppercase));
-            for column in table.column_iter_mut() {
+            for (column, name) in table.column_iter_mut().zip(head) {
                 column.set_padding((0, 2));
+                // An id in two lines cannot be copied.
+                if ["id", "job", "task"].contains(&name) {
+                    column.set_constraint(ColumnConstraint::ContentWidth);
+                }
             }
             for row in value {
                 table.add_row(cells(row).map(|cell| plain(&cell)));

@@ -160,11 +160,8 @@ fn split_number(text: &str) -> (&str, &str) {
 
 /// A date and a time, without a zone: that has an option of its own.
 fn local(text: &str) -> Result<DateTime, String> {
-    const HOW: &str = "a date and a time: 2026-12-01T02:00";
-    if !text.contains(':') {
-        return Err(HOW.into());
-    }
-    text.parse().map_err(|error| format!("{HOW} ({error})"))
+    const HOW: &str = "a date and a time: 2026-12-01T02:00; whose clock it is says --zone";
+    text.parse().ok().filter(|_| text.contains(':')).ok_or_else(|| HOW.into())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use aright_shared::id::TaskId;
-use aright_shared::outcome::{HostChange, Outcome};
+use aright_shared::outcome::HostChange;
 use aright_shared::task::TaskState;
 use aright_shared::time::SECOND;
 use aright_shared::wire::Running;
@@ -73,16 +73,12 @@ pub async fn handle(
 /// Whoever asks to start it has not started it, and will not: our 204 was lost, or the host was set
 /// back to before it.
 fn asked_again(task: &tasks::Task) -> End {
-    End {
-        outcome: Outcome::Interrupted,
-        refusal: None,
-        change: HostChange::None,
-        detail: format!(
-            "its agent asked again to start what may start only once: the connection broke, or agent or host \
-             died, just before; {}",
-            task.kind.again()
-        ),
-    }
+    let again = task.kind.again();
+    let detail = format!(
+        "its agent asked again to start what may start only once: the connection broke, or agent or host died, \
+         just before; {again}"
+    );
+    End::interrupted(HostChange::None, detail)
 }
 
 fn not_to_run(title: &str, value: impl ToString) -> Refused {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aright_shared::content::script::Origin;
 use aright_shared::envelope::{Envelope, TASK};
 use aright_shared::id::AssetId;
-use aright_shared::outcome::{HostChange, Outcome, Refusal};
+use aright_shared::outcome::Refusal;
 use aright_shared::task::{Delivery, TaskKind, TaskOrder};
 use aright_shared::time::{MINUTE, Millis, SECOND};
 use base64::Engine as _;
@@ -66,12 +66,9 @@ fn deliver(app: &Arc<App>, tx: &Tx<'_>, task: &Task, now: Millis) -> Result<Opti
     // Nothing of a script runs when its change goes back: then it may have been found bad, and deprecated.
     let may_go = task.kind == TaskKind::Undo || approval.is_some();
     let Some(row) = row.filter(|row| may_go || row.origin == Origin::Library) else {
-        let end = End {
-            outcome: Outcome::Refused,
-            refusal: Some(Refusal::NotApproved),
-            change: HostChange::None,
-            detail: format!("the script has no approval in force: approve it and {}", task.kind.again()),
-        };
+        let again = task.kind.again();
+        let why = format!("the script has no approval in force: approve it and {again}");
+        let end = End::refused(Refusal::NotApproved, why);
         end::by_us(app, tx, task, &end, now)?;
         return Ok(None);
     };

@@ -112,7 +112,6 @@ fn follow(app: &Arc<App>, tx: &Tx<'_>, task: &Task, now: Millis) -> Result<(), S
 /// # Errors
 /// The store failed.
 pub fn not_begun(app: &Arc<App>, tx: &Tx<'_>, run: &RunId, why: &str, now: Millis) -> Result<(), StoreError> {
-    let end =
-        End { outcome: Outcome::Cancelled, refusal: None, change: HostChange::None, detail: why.to_owned() };
+    let end = End::cancelled(why);
     tasks::not_begun(tx, run)?.iter().try_for_each(|task| by_us(app, tx, task, &end, now))
 }

@@ -29,8 +29,8 @@ pub fn begin(app: &Arc<App>, tx: &Tx<'_>, run: &RunId, job: &JobId, now: Millis)
         // What is found anew may break a rule that held when the job was saved.
         Err(refused) if refused.problem().status < 500 => {
             let problem = refused.problem();
-            let value = problem.value.as_deref().unwrap_or_default();
-            runs::halt(tx, run, &format!("halted: {} ({value})", problem.title), now).map(drop)?;
+            let value = problem.value.as_deref().map(|value| format!(" ({value})")).unwrap_or_default();
+            runs::halt(tx, run, &format!("halted: {}{value}", problem.title), now).map(drop)?;
             Ok(())
         }
         other => other,

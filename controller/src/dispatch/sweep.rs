@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use aright_shared::id::{AssetId, JobId, RunId};
-use aright_shared::outcome::{HostChange, Outcome};
+use aright_shared::outcome::HostChange;
 use aright_shared::time::{Millis, SECOND};
 
 use super::{end, rollout};
@@ -135,24 +135,14 @@ fn end_if_still(
 }
 
 fn undelivered(task: &Task) -> End {
-    End {
-        outcome: Outcome::Undelivered,
-        refusal: None,
-        change: HostChange::None,
-        detail: format!(
-            "the host did not come before its time expired: look at its agent, then {}",
-            task.kind.again()
-        ),
-    }
+    let again = task.kind.again();
+    End::undelivered(format!(
+        "the host did not come before its time expired: look at its agent, then {again}"
+    ))
 }
 
 fn interrupted() -> End {
-    End {
-        outcome: Outcome::Interrupted,
-        refusal: None,
-        change: HostChange::Unknown,
-        detail: "nothing was heard of it for longer than it can take: look at the host; its agent's report \
-                 will replace this"
-            .into(),
-    }
+    let detail = "nothing was heard of it for longer than it can take: look at the host; its agent's report will \
+                  replace this";
+    End::interrupted(HostChange::Unknown, detail)
 }

@@ -3,17 +3,17 @@
 
 use std::sync::Arc;
 
-use aright_shared::api::Run;
+use aright_shared::api::{JobState, Run};
 use aright_shared::id::TaskId;
-use aright_shared::outcome::{HostChange, Outcome};
 use aright_shared::task::{TaskKind, TaskState};
 use aright_shared::time::Millis;
 
 use crate::app::App;
 use crate::dispatch::end;
 use crate::error::Refused;
+use crate::store::jobs::{self, Job};
 use crate::store::tasks::{self, End, Task};
-use crate::store::{StoreError, Tx, audit, jobs, runs};
+use crate::store::{StoreError, Tx, audit, runs};
 
 /// One that somebody named.
 ///
@@ -45,19 +45,41 @@ pub fn one(app: &Arc<App>, tx: &Tx<'_>, id: &TaskId, user: &str) -> Result<(), R
     Ok(audit::append(tx, &entry)?)
 }
 
+/// All runs of a job, and no further ones: it has ended.
+///
+/// # Errors
+/// It had ended before.
+pub fn job(app: &Arc<App>, tx: &Tx<'_>, job: &Job, who: &str) -> Result<(), Refused> {
+    if job.state == JobState::Ended {
+        return Err(Refused::conflict("nothing-to-cancel", "the job has ended")
+            .field("job")
+            .value(&job.name)
+            .remedy("to undo what it did: aright task undo"));
+    }
+    let now = app.now();
+    for one in runs::open(tx, &job.id)? {
+        run(app, tx, &one, who, now)?;
+    }
+    jobs::set_next(tx, &job.id, None)?;
+    // What runs still has its job active until it ends.
+    jobs::set_state(tx, &job.id, JobState::Active)?;
+    jobs::end_if_done(tx, &job.id)?;
+    let (action, subject) = ("job.cancel", job.id.as_str());
+    Ok(audit::append(tx, &audit::Entry { at: now, who, action, subject, detail: &job.name })?)
+}
+
 /// A whole run: what is pending or queued ends, what runs is asked to.
 ///
 /// # Errors
 /// The store failed.
 pub fn run(app: &Arc<App>, tx: &Tx<'_>, run: &Run, who: &str, now: Millis) -> Result<(), StoreError> {
-    runs::cancel(tx, &run.id, who, now)?;
+    runs::cancel(tx, &run.id, &format!("cancelled by {who}"), now)?;
     tasks::not_ended(tx, &run.id)?.iter().try_for_each(|one| task(app, tx, one, who, now))?;
     // Others that were done meanwhile end with it.
     for (_, job, _) in runs::finish(tx, now)? {
         jobs::end_if_done(tx, &job)?;
     }
-    let shared = app.clone();
-    tx.on_commit(move || shared.changed());
+    app.changed_on_commit(tx);
     Ok(())
 }
 
@@ -89,10 +111,5 @@ fn is_way_back(task: &Task) -> bool {
 }
 
 fn not_begun(who: &str) -> End {
-    End {
-        outcome: Outcome::Cancelled,
-        refusal: None,
-        change: HostChange::None,
-        detail: format!("cancelled by {who} before it began"),
-    }
+    End::cancelled(format!("cancelled by {who} before it began"))
 }

@@ -56,44 +56,64 @@ impl Waits {
     }
 }
 
+/// What holds for a draft too.
+///
+/// # Errors
+/// It waits too short or too long, or its schedule cannot be.
+pub fn check(app: &App, job: &NewJob) -> Result<(), Refused> {
+    Waits::of(app, job)?;
+    schedule::check(&job.schedule)
+}
+
+/// The next occurrence; `None` for a job that runs once it was held.
+///
+/// # Errors
+/// There is none to come.
+pub fn coming(job: &NewJob, now: Millis) -> Result<Option<Occurrence>, Refused> {
+    let coming = schedule::next(&job.schedule, now);
+    if coming.is_none() && job.schedule != Schedule::Now {
+        return Err(Refused::invalid("schedule", "no occurrence", "the schedule has none to come")
+            .remedy("give a time, or an end, that lies ahead"));
+    }
+    Ok(coming)
+}
+
 /// Makes the coming run of a job that was saved, edited or activated now, or moves the pending one.
 ///
 /// # Errors
 /// Its schedule has no occurrence to come.
 pub fn settle(app: &Arc<App>, tx: &Tx<'_>, id: &JobId, job: &NewJob, who: &str) -> Result<(), Refused> {
     let (waits, now) = (Waits::of(app, job)?, app.now());
-    let pending = runs::open(tx, id)?.into_iter().find(|run| run.state == RunState::Pending);
-    let coming = schedule::next(&job.schedule, now);
-    if coming.is_none() && job.schedule != Schedule::Now {
-        return Err(Refused::invalid("schedule", "no occurrence", "the schedule has none to come")
-            .remedy("give a time, or an end, that lies ahead"));
+    let coming = coming(job, now)?;
+    let mut pending = runs::open(tx, id)?.into_iter().find(|run| run.state == RunState::Pending);
+    let repeats = matches!(job.schedule, Schedule::Repeat(_));
+    if repeats && let Some(run) = pending.take_if(|run| run.asked_by.is_some()) {
+        // Asked for besides the schedule: it waits anew, and is no occurrence.
+        place(tx, id, Some(run), &waits.times(None, None, now), None)?;
     }
     let far = coming.as_ref().is_some_and(|one| one.at.plus(-waits.hold) > now);
-    let repeats = matches!(job.schedule, Schedule::Repeat(_));
     if repeats && far {
         if let Some(run) = pending {
-            runs::cancel(tx, &run.id, &format!("{who}: the schedule was edited"), now)?;
+            runs::cancel(tx, &run.id, &format!("{who} edited the schedule"), now)?;
         }
         set_next(tx, id, coming, waits)?;
     } else {
-        place(tx, id, pending, &waits.times(coming.as_ref(), job.schedule.zone(), now))?;
+        place(tx, id, pending, &waits.times(coming.as_ref(), job.schedule.zone(), now), None)?;
         let after = coming.filter(|_| repeats).and_then(|one| schedule::next(&job.schedule, one.at));
         set_next(tx, id, after, waits)?;
     }
-    let shared = app.clone();
-    tx.on_commit(move || shared.changed());
+    app.changed_on_commit(tx);
     Ok(())
 }
 
 /// A run besides the schedule, pending for the hold time.
 ///
 /// # Errors
-/// The store failed.
-pub fn once_more(app: &Arc<App>, tx: &Tx<'_>, id: &JobId, job: &NewJob) -> Result<RunId, Refused> {
+/// It waits too short or too long.
+pub fn once_more(app: &Arc<App>, tx: &Tx<'_>, id: &JobId, job: &NewJob, who: &str) -> Result<RunId, Refused> {
     let waits = Waits::of(app, job)?;
-    let run = place(tx, id, None, &waits.times(None, None, app.now()))?;
-    let shared = app.clone();
-    tx.on_commit(move || shared.changed());
+    let run = place(tx, id, None, &waits.times(None, None, app.now()), Some(who))?;
+    app.changed_on_commit(tx);
     Ok(run)
 }
 
@@ -116,9 +136,9 @@ pub fn follow(app: &Arc<App>, tx: &Tx<'_>, job: &Job, now: Millis) -> Result<(),
     if !missed {
         // Noticed a moment late it is not late.
         let saved = if now.since(next.run) < PUNCTUAL { next.run } else { now };
-        place(tx, &job.id, None, &waits.times(occurrence.as_ref(), Some(&repeat.zone), saved))?;
+        place(tx, &job.id, None, &waits.times(occurrence.as_ref(), Some(&repeat.zone), saved), None)?;
     } else if repeat.missed == Missed::RunOnce {
-        let run = place(tx, &job.id, None, &waits.times(None, None, now))?;
+        let run = place(tx, &job.id, None, &waits.times(None, None, now), None)?;
         let why = format!("makes up for the occurrence missed at {}", next.due);
         runs::set_detail(tx, &run, &why)?;
     } else {
@@ -126,8 +146,7 @@ pub fn follow(app: &Arc<App>, tx: &Tx<'_>, job: &Job, now: Millis) -> Result<(),
     }
     set_next(tx, &job.id, schedule::next(&job.spec.schedule, after), waits)?;
     jobs::end_if_done(tx, &job.id)?;
-    let shared = app.clone();
-    tx.on_commit(move || shared.changed());
+    app.changed_on_commit(tx);
     Ok(())
 }
 
@@ -142,13 +161,19 @@ pub fn upcoming(schedule: &Schedule, after: Millis) -> Vec<Millis> {
     schedule::upcoming(schedule, after, SHOWN).into_iter().map(|one| one.at).collect()
 }
 
-fn place(tx: &Tx<'_>, job: &JobId, pending: Option<Run>, times: &Times) -> Result<RunId, Refused> {
+fn place(
+    tx: &Tx<'_>,
+    job: &JobId,
+    pending: Option<Run>,
+    times: &Times,
+    asked_by: Option<&str>,
+) -> Result<RunId, Refused> {
     if let Some(run) = pending {
         runs::move_pending(tx, &run.id, times)?;
         return Ok(run.id);
     }
     let id = RunId::new();
-    runs::insert(tx, &id, job, times)?;
+    runs::insert(tx, &id, job, times, asked_by)?;
     Ok(id)
 }
 

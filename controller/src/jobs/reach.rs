@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aright_shared::api::{LicenceKind, NewJob, Reach, ReachHost, ReachScript, ScriptState};
 use aright_shared::id::AssetId;
-use aright_shared::outcome::{HostChange, Outcome, Refusal};
+use aright_shared::outcome::Refusal;
 use aright_shared::posture::Verdict;
 use aright_shared::task::ClockVerdict;
 use aright_shared::time::{Millis, SECOND};
@@ -79,7 +79,7 @@ impl<'a> Judge<'a> {
             return Fate::Nothing("no chosen posture here is its concern");
         }
         if self.job.skip.iter().any(|skip| skip.asset == *asset && skip.script == one.row.key) {
-            return Fate::Nothing("it was removed from this host");
+            return Fate::Nothing("it is skipped on this host");
         }
         let live = self.app.presence.agent(asset).map(|live| live.state().clone());
         if let Some(end) = not_eligible(live.as_ref()) {
@@ -87,11 +87,11 @@ impl<'a> Judge<'a> {
         }
         if !one.is_library() && self.licence != LicenceKind::Full {
             let why = format!("custom scripts run with the licence full only; it is {}", self.licence);
-            return Fate::Ends(refused(Refusal::Licence, why));
+            return Fate::Ends(End::refused(Refusal::Licence, why));
         }
         if !self.approved.get(position).copied().unwrap_or(false) {
             let why = format!("{} has no approval in force: approve it and run the job again", one.row.key);
-            return Fate::Ends(refused(Refusal::NotApproved, why));
+            return Fate::Ends(End::refused(Refusal::NotApproved, why));
         }
         let failed: Vec<Place> = concerned
             .iter()
@@ -103,7 +103,9 @@ impl<'a> Judge<'a> {
         }
         match resolve(&self.content, &one.script, &failed, &one.params) {
             Ok(resolved) => Fate::Runs(resolved),
-            Err(error) => Fate::Ends(refused(Refusal::BadParameter, format!("{error}; save the job anew"))),
+            Err(error) => {
+                Fate::Ends(End::refused(Refusal::BadParameter, format!("{error}; save the job anew")))
+            }
         }
     }
 }
@@ -198,34 +200,21 @@ fn count(length: usize) -> u32 {
 }
 
 fn not_eligible(live: Option<&LiveState>) -> Option<End> {
-    let Some(live) = live else { return Some(undelivered("the asset has no agent".to_owned())) };
+    let Some(live) = live else { return Some(End::undelivered("the asset has no agent".to_owned())) };
     let reason = live.reasons().into_iter().next()?;
     Some(match (live.revoked || live.quarantined.is_some(), &live.disabled) {
-        (true, _) => undelivered(format!("the asset is {reason}")),
-        (false, Some(_)) => refused(Refusal::Disabled, reason),
-        (false, None) => refused(Refusal::Unsupported, reason),
+        (true, _) => End::undelivered(format!("the asset is {reason}")),
+        (false, Some(_)) => End::refused(Refusal::Disabled, reason),
+        (false, None) => End::refused(Refusal::Unsupported, reason),
     })
 }
 
 fn nothing_failed(concerned: &[&(Place, Option<Verdict>)]) -> End {
     match concerned.iter().find(|(_, verdict)| *verdict != Some(Verdict::Pass)) {
-        None => End {
-            outcome: Outcome::AlreadyCompliant,
-            refusal: None,
-            change: HostChange::None,
-            detail: "all its postures passed when the run began".into(),
-        },
+        None => End::already_compliant("all its postures passed when the run began"),
         Some((place, verdict)) => {
             let now = verdict.map_or("no longer there", Verdict::as_str);
-            refused(Refusal::NotFailed, format!("{} is {now} when the run begins", place.spot.control))
+            End::refused(Refusal::NotFailed, format!("{} is {now} when the run begins", place.spot.control))
         }
     }
-}
-
-fn refused(refusal: Refusal, detail: String) -> End {
-    End { outcome: Outcome::Refused, refusal: Some(refusal), change: HostChange::None, detail }
-}
-
-fn undelivered(detail: String) -> End {
-    End { outcome: Outcome::Undelivered, refusal: None, change: HostChange::None, detail }
 }

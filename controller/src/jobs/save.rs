@@ -4,18 +4,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aright_shared::api::{JobState, NewJob, RunState};
-use aright_shared::id::{AssetId, JobId};
+use aright_shared::api::{JobState, NewJob, NewRun, RunState, Schedule};
+use aright_shared::id::{AssetId, JobId, RunId};
 use aright_shared::time::Millis;
 
-use super::occur::{self, Waits};
+use super::occur;
 use super::scripts::{self, Selected};
 use super::select::{self, Chosen};
 use super::values::{resolve, targets};
 use crate::app::App;
 use crate::content::Content;
 use crate::error::Refused;
-use crate::schedule;
 use crate::store::jobs::{self, Job, Selection};
 use crate::store::postures::Place;
 use crate::store::{Tx, audit, runs};
@@ -44,7 +43,8 @@ pub fn create(app: &Arc<App>, tx: &Tx<'_>, new: &NewJob, user: &str) -> Result<J
     Ok(job.id)
 }
 
-/// In place of what the job was; its pending run waits the hold time anew. A run under way goes on as it began.
+/// In place of what the job was; its pending run waits the hold time anew, or gives way to another time of the
+/// schedule. Of a job that repeats a run under way goes on as it began.
 ///
 /// # Errors
 /// What is wrong with it; nothing is changed then.
@@ -61,6 +61,13 @@ pub fn edit(app: &Arc<App>, tx: &Tx<'_>, job: &Job, new: &NewJob, user: &str) ->
             .field("draft")
             .value(job.state)
             .remedy("leave `draft` out; to keep it from running: aright job deactivate"));
+    }
+    let under_way = runs::open(tx, &job.id)?.into_iter().find(|run| run.state != RunState::Pending);
+    if let Some(run) = under_way.filter(|_| !matches!(new.schedule, Schedule::Repeat(_))) {
+        return Err(Refused::conflict("run-under-way", "what it did so far cannot be edited")
+            .field("job")
+            .value(format!("run {} is {}", run.id, run.state))
+            .remedy("wait for its end, or cancel it, and make a new job"));
     }
     jobs::set_spec(tx, &job.id, new)?;
     if !new.draft {
@@ -118,18 +125,47 @@ pub fn deactivate(app: &Arc<App>, tx: &Tx<'_>, job: &Job, user: &str) -> Result<
             .remedy("list those that are: aright job list"));
     }
     for run in runs::open(tx, &job.id)?.into_iter().filter(|run| run.state == RunState::Pending) {
-        runs::cancel(tx, &run.id, user, app.now())?;
+        runs::cancel(tx, &run.id, &format!("the job was deactivated by {user}"), app.now())?;
     }
     jobs::set_next(tx, &job.id, None)?;
     jobs::set_state(tx, &job.id, JobState::Inactive)?;
     note(tx, &job.id, "job.deactivate", &job.name, user, app.now())?;
-    let shared = app.clone();
-    tx.on_commit(move || shared.changed());
+    app.changed_on_commit(tx);
     Ok(())
 }
 
-fn note(tx: &Tx<'_>, job: &JobId, action: &str, name: &str, who: &str, at: Millis) -> Result<(), Refused> {
-    Ok(audit::append(tx, &audit::Entry { at, who, action, subject: job.as_str(), detail: name })?)
+/// A run besides the schedule, from the same selection.
+///
+/// # Errors
+/// A draft, or a run that has not ended.
+pub fn once_more(app: &Arc<App>, tx: &Tx<'_>, job: &Job, new: &NewRun, user: &str) -> Result<RunId, Refused> {
+    if job.state == JobState::Draft {
+        return Err(Refused::conflict("is-draft", "a draft has chosen nothing yet")
+            .field("job")
+            .value(&job.name)
+            .remedy("save it first: aright job activate"));
+    }
+    if let Some(run) = runs::open(tx, &job.id)?.first() {
+        return Err(Refused::conflict("run-under-way", "the job has a run that has not ended")
+            .field("job")
+            .value(format!("run {} is {}", run.id, run.state))
+            .remedy("wait for its end, or cancel it"));
+    }
+    let spec = NewJob {
+        hold_s: new.hold_s.or(job.spec.hold_s),
+        expiry_s: new.expiry_s.or(job.spec.expiry_s),
+        ..job.spec.clone()
+    };
+    let run = occur::once_more(app, tx, &job.id, &spec, user)?;
+    if job.state == JobState::Ended {
+        jobs::set_state(tx, &job.id, JobState::Active)?;
+    }
+    note(tx, &job.id, "job.run", run.as_str(), user, app.now())?;
+    Ok(run)
+}
+
+fn note(tx: &Tx<'_>, job: &JobId, action: &str, detail: &str, who: &str, at: Millis) -> Result<(), Refused> {
+    Ok(audit::append(tx, &audit::Entry { at, who, action, subject: job.as_str(), detail })?)
 }
 
 /// What holds for a draft too.
@@ -139,8 +175,7 @@ fn check(app: &App, new: &NewJob) -> Result<(), Refused> {
             Refused::invalid("name", &new.name, "no job is called so").remedy("1 to 200 bytes, one line")
         );
     }
-    Waits::of(app, new)?;
-    schedule::check(&new.schedule)
+    occur::check(app, new)
 }
 
 fn choose(app: &App, tx: &Tx<'_>, id: &JobId, new: &NewJob) -> Result<(), Refused> {
@@ -184,10 +219,10 @@ fn values_agree(content: &Content, one: &Selected, chosen: &Chosen) -> Result<()
     for places in by_asset.values() {
         resolve(content, &one.script, places, &one.params).map_err(|error| {
             Refused::conflict("no-value", "no value serves all that was chosen")
-                .field("postures")
+                .field("scripts")
                 .value(&one.row.key)
                 .detail(error.to_string())
-                .remedy("leave out the script, or the postures of all but one of the policies named")
+                .remedy("leave out the script, choose a failed posture of its control, or leave out the postures of all but one of the policies named")
         })?;
     }
     Ok(())

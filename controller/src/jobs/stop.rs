@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use aright_shared::api::Stopped;
-use aright_shared::outcome::{HostChange, Outcome};
 use aright_shared::time::Millis;
 
 use super::cancel;
@@ -35,8 +34,11 @@ pub fn set(app: &Arc<App>, tx: &Tx<'_>, reason: &str, who: &str, now: Millis) ->
         return Err(Refused::invalid("reason", reason, "too long, or with control characters")
             .remedy("one line of at most 500 bytes"));
     }
-    if current(tx)?.is_none() {
-        let stopped = Stopped { at: now, by: who.to_owned(), reason: reason.to_owned() };
+    // Set again it takes the new reason, if there is one.
+    let before = current(tx)?;
+    if before.is_none() || !reason.is_empty() {
+        let at = before.map_or(now, |before| before.at);
+        let stopped = Stopped { at, by: who.to_owned(), reason: reason.to_owned() };
         settings::put(tx, SETTING, &serde_json::to_string(&Some(stopped))?)?;
     }
     for task in tasks::of_runs_under_way(tx)? {
@@ -58,12 +60,7 @@ pub fn release(app: &Arc<App>, tx: &Tx<'_>, who: &str, now: Millis) -> Result<()
 
 /// How a task ends that was about to start.
 pub fn stopped_before_it_began(who: &str) -> End {
-    End {
-        outcome: Outcome::Cancelled,
-        refusal: None,
-        change: HostChange::None,
-        detail: format!("all remediation was stopped by {who} before it began"),
-    }
+    End::cancelled(format!("all remediation was stopped by {who} before it began"))
 }
 
 fn note(
@@ -76,7 +73,6 @@ fn note(
 ) -> Result<(), Refused> {
     tracing::warn!(action, who, "the switch that stops all remediation");
     audit::append(tx, &audit::Entry { at, who, action, subject: SETTING, detail })?;
-    let shared = app.clone();
-    tx.on_commit(move || shared.changed());
+    app.changed_on_commit(tx);
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::conn::{json, millis, millis_opt, parsed, parsed_opt};
 use super::{Conn, StoreError, Tx};
 
 const COLUMNS: &str = "id, job, state, saved_at, due_at, expires_at, started_at, ended_at, revision, detail, \
-     assets, assets_begun, assets_ended, assets_failed";
+     assets, assets_begun, assets_ended, assets_failed, asked_by";
 
 /// Without the counts of its tasks.
 fn read(row: &Row<'_>) -> rusqlite::Result<Run> {
@@ -22,6 +22,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Run> {
         id: parsed(row, 0)?,
         job: parsed(row, 1)?,
         state: parsed(row, 2)?,
+        asked_by: row.get(14)?,
         saved: millis(row, 3)?,
         due: millis(row, 4)?,
         expires: millis(row, 5)?,
@@ -67,18 +68,25 @@ pub struct Times {
     pub local_due: Option<jiff::civil::DateTime>,
 }
 
-/// A new one, pending.
-pub fn insert(tx: &Tx<'_>, id: &RunId, job: &JobId, times: &Times) -> Result<(), StoreError> {
+/// A new one, pending; of the schedule, or asked for by somebody.
+pub fn insert(
+    tx: &Tx<'_>,
+    id: &RunId,
+    job: &JobId,
+    times: &Times,
+    asked_by: Option<&str>,
+) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT INTO runs (id, job, state, saved_at, due_at, expires_at, local_due, revision) \
-         VALUES ($1, $2, 'pending', $3, $4, $5, $6, 0)",
+        "INSERT INTO runs (id, job, state, saved_at, due_at, expires_at, local_due, asked_by, revision) \
+         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, 0)",
         params![
             id.as_str(),
             job.as_str(),
             times.saved.0,
             times.due.0,
             times.expires.0,
-            times.local_due.map(|local| local.to_string())
+            times.local_due.map(|local| local.to_string()),
+            asked_by
         ],
     )?;
     Ok(())
@@ -164,13 +172,13 @@ pub fn set_detail(tx: &Tx<'_>, id: &RunId, detail: &str) -> Result<(), StoreErro
 }
 
 /// Notes the wish; a pending run ends at once. False when there was nothing to cancel.
-pub fn cancel(tx: &Tx<'_>, id: &RunId, who: &str, now: Millis) -> Result<bool, StoreError> {
+pub fn cancel(tx: &Tx<'_>, id: &RunId, why: &str, now: Millis) -> Result<bool, StoreError> {
     let changed = tx.execute(
         "UPDATE runs SET cancelled_at = $1, revision = revision + 1, detail = $2, \
          ended_at = CASE WHEN state = 'pending' THEN $1 ELSE ended_at END, \
          state = CASE WHEN state = 'pending' THEN 'cancelled' WHEN state = 'paused' THEN 'executing' ELSE state END \
          WHERE id = $3 AND state IN ('pending', 'executing', 'paused') AND cancelled_at IS NULL",
-        params![now.0, format!("cancelled by {who}"), id.as_str()],
+        params![now.0, why, id.as_str()],
     )?;
     Ok(changed == 1)
 }

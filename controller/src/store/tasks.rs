@@ -120,6 +120,34 @@ pub struct End {
     pub detail: String,
 }
 
+impl End {
+    /// Of a task of which nothing happened on its host.
+    fn of(outcome: Outcome, detail: impl Into<String>) -> Self {
+        Self { outcome, refusal: None, change: HostChange::None, detail: detail.into() }
+    }
+
+    pub fn refused(refusal: Refusal, detail: impl Into<String>) -> Self {
+        Self { refusal: Some(refusal), ..Self::of(Outcome::Refused, detail) }
+    }
+
+    pub fn cancelled(detail: impl Into<String>) -> Self {
+        Self::of(Outcome::Cancelled, detail)
+    }
+
+    pub fn undelivered(detail: impl Into<String>) -> Self {
+        Self::of(Outcome::Undelivered, detail)
+    }
+
+    pub fn already_compliant(detail: impl Into<String>) -> Self {
+        Self::of(Outcome::AlreadyCompliant, detail)
+    }
+
+    /// Nobody knows what became of its host, unless it had not started.
+    pub fn interrupted(change: HostChange, detail: impl Into<String>) -> Self {
+        Self { change, ..Self::of(Outcome::Interrupted, detail) }
+    }
+}
+
 const COLUMNS: &str = "t.id, t.job, t.run, t.asset, t.script, t.position, t.params, t.targets, \
      t.timeout_ms, t.state, t.outcome, t.refusal, t.change, t.detail, t.queued_at, t.delivered_at, \
      t.running_at, t.ended_at, t.nonce, t.kind, t.asked_by, t.expires_at, t.undo_of, \

@@ -96,8 +96,7 @@ pub struct Skip {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rollout {
-    /// So many assets go first, and all of them must end well before any other begins; one that does
-    /// not halts the run.
+    /// So many assets go first, and so many must end well before any other begins; one that fails halts the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<Share>,
     /// So many assets at a time; all at once unless given.
@@ -203,8 +202,11 @@ pub struct CustomScript {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewRun {
+    /// As in [`NewJob`]; the job's own unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_s: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiry_s: Option<u32>,
 }
 
 words! {
@@ -270,6 +272,9 @@ pub struct Run {
     pub id: RunId,
     pub job: JobId,
     pub state: RunState,
+    /// Who wanted it once more, besides the schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
     pub saved: Millis,
     /// It executes then, not before.
     pub due: Millis,

@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use aright_shared::api::{Job, NewRun, Paging, Reach, Run, Schedule};
+use aright_shared::api::{Job, NewRun, Paging, Reach, Run, Schedule, Zone};
 use aright_shared::client::Client;
 use aright_shared::id::{JobId, RunId};
 use aright_shared::text::facts;
 use aright_shared::time::Millis;
 use clap::Subcommand;
 
-use crate::commands::watch;
+use crate::commands::{schedule, watch};
 use crate::output::{Format, one, rows, time};
 use crate::session::{all, client};
 use create::{Create, Waits};
@@ -35,7 +35,7 @@ pub enum Command {
     },
     /// What would run where if it ran now, and why not elsewhere
     Reach { job: JobId },
-    /// Put a file in place of what a job is; a pending run waits its hold time anew
+    /// Put a file in place of what a job is; a pending run waits its hold time anew, or goes where the schedule changed
     Edit {
         job: JobId,
         /// As `aright job show --spec` prints it
@@ -44,7 +44,7 @@ pub enum Command {
     },
     /// Save a draft, or let a deactivated job go on
     Activate { job: JobId },
-    /// No further runs until it is activated again; what runs goes on
+    /// No further runs until it is activated again: a pending one is cancelled, one under way goes on
     Deactivate { job: JobId },
     /// Run a job once more, besides its schedule
     Run {
@@ -58,7 +58,7 @@ pub enum Command {
     Pause { job: JobId },
     /// Let a paused run go on
     Resume { job: JobId },
-    /// End its runs: what is pending or queued at once, what runs is asked to. No further runs
+    /// End a job: what is pending or queued at once, what runs is asked to. No further runs
     Cancel { job: JobId },
 }
 
@@ -66,8 +66,8 @@ const EXAMPLES: &str = "\
 Examples:
   aright job create --policy linux-first-steps --name \"first steps\" --watch
   aright job create --status fail --tag web --canary 1 --at-once 10% --halt-after 3 --reach
-  aright job create --policy linux-first-steps --each-run --every week --on tue --at 2026-12-01T02:00 --zone Europe/Berlin
-  aright job create --include-tags all:web,eu --exclude-tags lab --custom-script my-fix";
+  aright job create --policy linux-first-steps --name weekly --each-run --every week --on tue --at 2026-12-01T02:00 --zone Europe/Berlin
+  aright job create --name mine --include-tags all:web,eu --exclude-tags lab --custom-script my-fix";
 
 impl Command {
     pub async fn run(self, format: Format) -> anyhow::Result<ExitCode> {
@@ -92,7 +92,7 @@ impl Command {
             Self::Deactivate { job } => change(&client, format, &job, "deactivate").await?,
             Self::Cancel { job } => change(&client, format, &job, "cancel").await?,
             Self::Run { job, waits } => {
-                let new = NewRun { hold_s: waits.hold_s() };
+                let new = NewRun { hold_s: waits.hold_s(), expiry_s: waits.expiry_s() };
                 let run: Run = client.post(&format!("/api/v1/jobs/{job}/runs"), &new).await?;
                 one(format, &run, |run| {
                     format!(
@@ -131,26 +131,19 @@ async fn steer(client: &Client, format: Format, job: &JobId, verb: &str) -> anyh
 
 async fn list(client: &Client, format: Format) -> anyhow::Result<()> {
     let jobs: Vec<Job> = all(client, "/api/v1/jobs", &Paging::default()).await?;
-    rows(
-        format,
-        &jobs,
-        ["name", "id", "state", "postures", "hosts", "next", "last run", "outcomes", "by", "created"],
-        |job| {
-            let last = job.runs.first();
-            [
-                job.name.clone(),
-                job.id.to_string(),
-                job.state.to_string(),
-                job.postures.to_string(),
-                job.assets.to_string(),
-                time(job.next.first().copied()),
-                last.map_or_else(String::new, |run| run.state.to_string()),
-                last.map_or_else(String::new, watch::outcomes),
-                job.created_by.clone(),
-                job.created.to_string(),
-            ]
-        },
-    )
+    rows(format, &jobs, ["name", "id", "state", "postures", "hosts", "next", "last run", "outcomes"], |job| {
+        let last = job.runs.first();
+        [
+            job.name.clone(),
+            job.id.to_string(),
+            job.state.to_string(),
+            job.postures.to_string(),
+            job.assets.to_string(),
+            time(schedule::next(job)),
+            last.map_or_else(String::new, |run| run.state.to_string()),
+            last.map_or_else(String::new, watch::outcomes),
+        ]
+    })
 }
 
 fn text(job: &Job) -> String {
@@ -167,6 +160,10 @@ fn text(job: &Job) -> String {
     .into_iter()
     .flatten()
     .collect();
+    let by_own_clock = match (schedule.zone(), next.is_empty()) {
+        (Some(Zone::Asset), false) => "each host by its own clock; these are the earliest on earth",
+        _ => "",
+    };
     let mut text = facts(&[
         ("job", job.name.clone()),
         ("id", job.id.to_string()),
@@ -184,8 +181,10 @@ fn text(job: &Job) -> String {
         ("scripts", scripts.join(", ")),
         ("schedule", if *schedule == Schedule::Now { String::new() } else { schedule.to_string() }),
         ("next", next.join(", ")),
+        ("", by_own_clock.to_owned()),
         ("pace", pace.join(", ")),
         ("saved", format!("{} by {}", job.created, job.created_by)),
+        ("all of it", format!("aright job show --spec {}", job.id)),
     ]);
     for run in &job.runs {
         text.push_str(&of_run(run));
@@ -208,6 +207,7 @@ fn of_run(run: &Run) -> String {
     };
     facts(&[
         ("run", format!("{} {}", run.id, run.state)),
+        ("once more", run.asked_by.as_ref().map_or_else(String::new, |who| format!("by {who}"))),
         ("why", run.detail.clone()),
         ("due", run.due.to_string()),
         ("started", time(run.started)),

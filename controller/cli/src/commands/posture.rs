@@ -23,25 +23,25 @@ pub enum Command {
 #[derive(Args, Default)]
 pub struct Choice {
     /// A policy, such as linux-first-steps
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", help_heading = "What: postures by")]
     policy: Vec<Key>,
     /// A control, such as sshd-permit-root-login
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", help_heading = "What: postures by")]
     control: Vec<Key>,
     /// A technology, such as debian-12
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", help_heading = "What: postures by")]
     technology: Vec<Key>,
     /// One of several places a control looks at, such as cramfs
-    #[arg(long)]
+    #[arg(long, help_heading = "What: postures by")]
     instance: Vec<String>,
-    /// A hostname or an asset's id.
-    #[arg(long)]
+    /// A host, by name or id; its postures
+    #[arg(long, help_heading = "What: postures by")]
     asset: Vec<String>,
     /// A tag of hosts
-    #[arg(long)]
+    #[arg(long, help_heading = "What: postures by")]
     tag: Vec<String>,
     /// pass, fail or error
-    #[arg(long)]
+    #[arg(long, help_heading = "What: postures by")]
     status: Vec<Verdict>,
 }
 

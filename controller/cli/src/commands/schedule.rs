@@ -32,7 +32,7 @@ impl Command {
 }
 
 /// The run that waits, or the occurrence after it.
-fn next(job: &Job) -> Option<aright_shared::time::Millis> {
+pub fn next(job: &Job) -> Option<aright_shared::time::Millis> {
     let waiting = job.runs.iter().filter(|run| run.started.is_none() && !run.state.is_final());
     waiting.map(|run| run.due).min().or(job.next.first().copied())
 }

@@ -4,10 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aright_shared::api::{Job, MAX_WATCH_S, Run, RunState, Task, TaskFilter, Watch, query_pairs};
+use aright_shared::api::{
+    Job, MAX_WATCH_S, Run, RunState, Stop, Stopped, Task, TaskFilter, Watch, query_pairs,
+};
 use aright_shared::client::Client;
 use aright_shared::task::TaskState;
-use aright_shared::text::facts;
+use aright_shared::text::{facts, plain};
 use aright_shared::time::{Clock as _, WallClock};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -40,7 +42,8 @@ async fn follow(client: &Client, mut run: Run) -> anyhow::Result<Run> {
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")?);
     let mut failures = 0;
     while !run.state.is_final() {
-        show(&bar, &run);
+        let stopped = client.get::<Stop>("/api/v1/stop").await.ok().and_then(|stop| stop.stopped);
+        show(&bar, &run, stopped.as_ref());
         let wait_s = if run.state == RunState::Pending { 1 } else { MAX_WATCH_S };
         let watch = Watch { revision: Some(run.revision), wait_s: Some(wait_s) };
         match client.find(&format!("/api/v1/runs/{}", run.id), &query_pairs(&watch)).await {
@@ -53,14 +56,18 @@ async fn follow(client: &Client, mut run: Run) -> anyhow::Result<Run> {
             }
         }
     }
-    show(&bar, &run);
     bar.finish_and_clear();
     Ok(run)
 }
 
-fn show(bar: &ProgressBar, run: &Run) {
+fn show(bar: &ProgressBar, run: &Run, stopped: Option<&Stopped>) {
     bar.set_length(u64::from(run.tasks));
     bar.set_position(u64::from(run.states.get(&TaskState::Ended).copied().unwrap_or(0)));
+    if let Some(Stopped { by, reason, .. }) = stopped {
+        let why = plain(&format!("{by} {reason}"));
+        bar.set_message(format!("{}; all remediation was stopped by {why}", run.state));
+        return;
+    }
     bar.set_message(match run.state {
         RunState::Pending => {
             let seconds = run.due.since(WallClock.now()).max(0) / 1000;

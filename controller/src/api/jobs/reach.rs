@@ -14,7 +14,6 @@ use crate::http_in::{Body, Id};
 use crate::jobs::scripts::Selected;
 use crate::jobs::select::Chosen;
 use crate::jobs::{occur, reach, save, scripts, select};
-use crate::schedule;
 use crate::store::Conn;
 
 /// As the job would be saved: what may not be chosen is refused as it would be then.
@@ -22,7 +21,8 @@ pub async fn of_new(State(app): State<Arc<App>>, Body(new): Body<NewJob>) -> Res
     let shared = app.clone();
     app.store
         .read(move |conn| {
-            schedule::check(&new.schedule)?;
+            occur::check(&shared, &new)?;
+            occur::coming(&new, shared.now())?;
             let (chosen, scripts) = save::what(&shared, conn, &new)?;
             view(&shared, conn, &new, chosen, &scripts)
         })

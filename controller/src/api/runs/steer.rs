@@ -91,7 +91,7 @@ async fn steer(
             };
             audit::append(tx, &entry)?;
             let after = find()?;
-            tx.on_commit(move || shared.changed());
+            shared.changed_on_commit(tx);
             Ok(after)
         })
         .await

@@ -1,6 +1,6 @@
 //! When: pending for the hold time, then at its time; schedules as they are asked for.
 
-use aright_shared::api::{Job, Missed, NewJob, Once, Repeat, Run, RunState, Schedule, Zone};
+use aright_shared::api::{Job, JobState, Missed, NewJob, Once, Repeat, Run, RunState, Schedule, Zone};
 use aright_shared::time::{DAY, HOUR, MINUTE, Millis, SECOND};
 
 use super::{Rule, failing, job};
@@ -139,33 +139,53 @@ async fn missed_occurrences_run_once_or_are_skipped() {
 }
 
 #[tokio::test]
-async fn a_deactivated_job_makes_no_runs_until_it_is_activated() {
-    let mut rule = Rule::start("activate, deactivate", CONTENT).await;
+async fn what_a_schedule_did_not_run_while_it_was_off_is_not_made_up_for() {
+    let mut rule = Rule::start("activate, deactivate, edit, once more", CONTENT).await;
     failing(&rule, "web1", &[]).await;
     let start = rule.world.server.app.now().plus(5 * MINUTE);
     let job = NewJob { schedule: repeat(start, "FREQ=DAILY", Missed::RunOnce), ..job() };
     let saved = rule.saved("saved", &job).await;
     assert_eq!(saved.runs.len(), 1, "within its hold time");
-    let verb = |verb: &str| format!("/api/v1/jobs/{}/{verb}", saved.id);
-    let off: Job = rule.world.operator.post(&verb("deactivate"), &()).await.expect("deactivated");
-    assert_eq!((off.state.as_str(), off.runs[0].state, off.next.len()), ("inactive", RunState::Cancelled, 0));
-    names_all(&problem(rule.world.operator.post::<_, Job>(&verb("deactivate"), &()).await));
+    let path = |verb: &str| format!("/api/v1/jobs/{}/{verb}", saved.id);
+    let off: Job = rule.world.operator.post(&path("deactivate"), &()).await.expect("deactivated");
+    assert_eq!((off.runs[0].state, off.next.len()), (RunState::Cancelled, 0));
     rule.world.pass(3 * DAY + HOUR);
     rule.world.log_in_again().await;
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
-    assert_eq!(shown(&rule, &saved).await.runs.len(), 1);
-    let on: Job = rule.world.operator.post(&verb("activate"), &()).await.expect("activated");
-    assert_eq!(on.state.as_str(), "active");
-    assert!(on.runs.iter().filter(|run| run.state == RunState::Pending).count() <= 1 && !on.next.is_empty());
-    names_all(&problem(rule.world.operator.post::<_, Job>(&verb("activate"), &()).await));
-    let now: Run = rule
-        .world
-        .operator
-        .post(&format!("/api/v1/jobs/{}/runs", saved.id), &())
-        .await
-        .expect("once more besides its schedule");
-    assert_eq!(now.state, RunState::Pending);
-    rule.edge("off, on, and once more by hand");
+    let on: Job = rule.world.operator.post(&path("activate"), &()).await.expect("activated");
+    assert_eq!((on.runs.len(), on.next.len(), on.next[0]), (1, 5, saved.next[3]));
+    rule.edge("off for three days: nothing is made up for");
+    let again: Run = rule.world.operator.post(&path("runs"), &()).await.expect("once more");
+    assert_eq!((again.state, again.asked_by.as_deref()), (RunState::Pending, Some("admin")));
+    rule.world.pass(10 * MINUTE);
+    let path_of_job = format!("/api/v1/jobs/{}", saved.id);
+    let edited: Job = rule.world.operator.put(&path_of_job, &job).await.expect("edited");
+    let kept = edited.runs.iter().find(|run| run.id == again.id).expect("it is there");
+    assert_eq!((kept.state, edited.next[0]), (RunState::Pending, on.next[0]));
+    assert!(kept.due.since(again.due) >= 10 * MINUTE, "it waits anew");
+    rule.edge("once more by hand, and an edit leaves that run be");
+    let ended: Job = rule.world.operator.post(&path("cancel"), &()).await.expect("cancelled");
+    assert_eq!((ended.state, ended.next.len()), (JobState::Ended, 0));
+    rule.edge("cancelled: no further ones");
+    rule.end();
+}
+
+#[tokio::test]
+async fn a_job_ends_whatever_it_is() {
+    let rule = Rule::start("ending a job", CONTENT).await;
+    failing(&rule, "web1", &[]).await;
+    let cancel = async |job: &Job| -> Job {
+        rule.world.operator.post(&format!("/api/v1/jobs/{}/cancel", job.id), &()).await.expect("cancelled")
+    };
+    let draft = rule.saved("a draft", &NewJob { draft: true, ..job() }).await;
+    assert_eq!(cancel(&draft).await.state, JobState::Ended);
+    let off = rule.saved("a deactivated one", &job()).await;
+    let path = format!("/api/v1/jobs/{}/deactivate", off.id);
+    rule.world.operator.post::<_, Job>(&path, &()).await.expect("deactivated");
+    assert_eq!(cancel(&off).await.state, JobState::Ended);
+    let twice =
+        problem(rule.world.operator.post::<_, Job>(&format!("/api/v1/jobs/{}/cancel", off.id), &()).await);
+    names_all(&twice);
+    rule.edge("but once");
     rule.end();
 }
 

@@ -28,8 +28,8 @@ pub struct Create {
     )]
     file: Option<PathBuf>,
     /// For people, such as "first steps"
-    #[arg(long, default_value = "", hide_default_value = true)]
-    name: String,
+    #[arg(long, required_unless_present_any = ["file", "reach"])]
+    name: Option<String>,
     /// Only show what would run where, and why not elsewhere; store nothing
     #[arg(long, conflicts_with = "watch")]
     reach: bool,
@@ -128,6 +128,10 @@ impl Waits {
     pub fn hold_s(&self) -> Option<u32> {
         self.hold_s.or(self.hold.map(|minutes| minutes.saturating_mul(60)))
     }
+
+    pub fn expiry_s(&self) -> Option<u32> {
+        self.expiry.map(|minutes| minutes.saturating_mul(60))
+    }
 }
 
 impl Create {
@@ -140,13 +144,17 @@ impl Create {
             return Ok(ExitCode::SUCCESS);
         }
         let job: Job = client.post("/api/v1/jobs", &new).await?;
-        if watched {
+        if watched && !job.runs.is_empty() {
             eprintln!("job {} saved", job.id);
             return watch::newest_run(client, format, &job).await;
         }
         one(format, &job, |job| {
-            let next = if new.draft { "activate" } else { "watch" };
-            format!("{}\nnext: aright job {next} {}\n", text(job), job.id)
+            let next = match (new.draft, job.runs.is_empty()) {
+                (true, _) => format!("aright job activate {}", job.id),
+                (false, true) => "aright schedule list".to_owned(),
+                (false, false) => format!("aright job watch {}", job.id),
+            };
+            format!("{}\nnext: {next}\n", text(job))
         })?;
         Ok(ExitCode::SUCCESS)
     }
@@ -171,7 +179,7 @@ impl Create {
             keys.into_iter().map(|key| CustomScript { key, params: Default::default() }).collect()
         };
         Ok(NewJob {
-            name: self.name,
+            name: self.name.unwrap_or_default(),
             draft: self.draft,
             postures: what.posture,
             filter: if what.choice.is_empty() { None } else { Some(what.choice.filter(client).await?) },
@@ -187,7 +195,7 @@ impl Create {
             skip: skips(client, &hosts.skip).await?,
             schedule: when.schedule()?,
             hold_s: waits.hold_s(),
-            expiry_s: waits.expiry.map(|minutes| minutes.saturating_mul(60)),
+            expiry_s: waits.expiry_s(),
             rollout: Rollout { canary: pace.canary, at_once: pace.at_once, halt_after: pace.halt_after },
         })
     }
