@@ -137,6 +137,37 @@ pub struct TaskReport {
     pub steps: Vec<StepTaken>,
 }
 
+impl TaskReport {
+    /// One that says only what became of the task.
+    pub fn of(
+        task: &TaskId,
+        outcome: Outcome,
+        change: HostChange,
+        detail: impl Into<String>,
+        started: Millis,
+        ended: Millis,
+    ) -> Self {
+        Self {
+            task: task.clone(),
+            outcome,
+            refusal: None,
+            change,
+            detail: detail.into(),
+            started,
+            ended,
+            script: None,
+            targets: Vec::new(),
+            regressed: Vec::new(),
+            diff: Vec::new(),
+            overreach: Vec::new(),
+            activation: Vec::new(),
+            confinement: None,
+            clock: None,
+            steps: Vec::new(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepTaken {
     pub step: String,

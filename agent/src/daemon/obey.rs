@@ -181,7 +181,7 @@ fn known(workshop: &Workshop, delivery: &Delivery) -> anyhow::Result<Known> {
 
 fn end_unbegun(journal: &mut Journal, outcome: Outcome, detail: &str) -> anyhow::Result<()> {
     let now = journal.now();
-    let mut report = task::report::empty(journal.task(), outcome, HostChange::None, detail, now, now);
+    let mut report = TaskReport::of(journal.task(), outcome, HostChange::None, detail, now, now);
     report.steps = journal.steps();
     Ok(journal.end(&report)?)
 }

@@ -257,6 +257,6 @@ async fn send_until_known(agent: &Arc<Agent>, report: &TaskReport) {
 /// A report that says only why nothing was done.
 pub fn refusal(task: &aright_shared::id::TaskId, reason: Refusal, detail: String) -> TaskReport {
     let now = WallClock.now();
-    let report = crate::task::report::empty(task, Outcome::Refused, HostChange::None, detail, now, now);
+    let report = TaskReport::of(task, Outcome::Refused, HostChange::None, detail, now, now);
     TaskReport { refusal: Some(reason), ..report }
 }

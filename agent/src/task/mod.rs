@@ -7,7 +7,6 @@ pub mod host;
 pub mod journal;
 pub mod nonces;
 pub mod recover;
-pub mod report;
 pub mod spool;
 mod steps;
 

@@ -9,7 +9,7 @@ use super::host::Host;
 use super::journal::{Journal, JournalError, Step};
 use super::spool::{Pending, Spool, Wait};
 use super::steps::{add_reversal, report_undo};
-use super::{TaskError, report};
+use super::TaskError;
 use crate::undo;
 
 const DIED: &str = "the agent or the host died in between";
@@ -53,7 +53,7 @@ pub fn finish(
 fn draft(journal: &Journal) -> Result<TaskReport, JournalError> {
     let started = journal.when(Step::Running).unwrap_or_else(|| journal.now());
     let empty =
-        || report::empty(journal.task(), Outcome::Interrupted, HostChange::None, "", started, journal.now());
+        || TaskReport::of(journal.task(), Outcome::Interrupted, HostChange::None, "", started, journal.now());
     Ok(journal.draft()?.unwrap_or_else(empty))
 }
 

@@ -14,7 +14,7 @@ use super::goal::{Before, Goal, Judged, name};
 use super::host::{Cancel, Compared, Host, Ran, Sight, Standing};
 use super::journal::{Journal, JournalError, Step};
 use super::spool::{Spool, SpoolError};
-use super::{CONFIRM, Task, TaskError, kept_outcome, report};
+use super::{CONFIRM, Task, TaskError, kept_outcome};
 use crate::activate::{self, ActivateError, Awake};
 use crate::commit::{self, Originals};
 use crate::confirm::{self, Contact, Health};
@@ -93,7 +93,7 @@ impl<'a> Run<'a> {
     ) -> Self {
         let now = journal.now();
         let mut report =
-            report::empty(&task.order.task, Outcome::Interrupted, HostChange::None, "", now, now);
+            TaskReport::of(&task.order.task, Outcome::Interrupted, HostChange::None, "", now, now);
         report.clock = task.clock;
         let (passing, unmet, awake, managed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Self { task, host, spool, contact, journal, cancel, report, passing, unmet, awake, managed }

@@ -339,22 +339,5 @@ pub fn names_all(problem: &Problem) {
 
 /// What an agent would say of a task.
 pub fn task_report(task: &TaskId, outcome: Outcome, change: HostChange) -> TaskReport {
-    TaskReport {
-        task: task.clone(),
-        outcome,
-        refusal: None,
-        change,
-        detail: "done".into(),
-        started: Millis(1),
-        ended: Millis(2),
-        script: None,
-        targets: Vec::new(),
-        regressed: Vec::new(),
-        diff: Vec::new(),
-        overreach: Vec::new(),
-        activation: Vec::new(),
-        confinement: None,
-        clock: None,
-        steps: Vec::new(),
-    }
+    TaskReport::of(task, outcome, change, "done", Millis(1), Millis(2))
 }

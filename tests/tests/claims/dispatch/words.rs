@@ -60,22 +60,5 @@ pub fn report(facts: Facts) -> Report {
 }
 
 pub fn report_of(task: &TaskId, outcome: Outcome, change: HostChange) -> TaskReport {
-    TaskReport {
-        task: task.clone(),
-        outcome,
-        refusal: None,
-        change,
-        detail: "simulated".into(),
-        started: now(),
-        ended: now(),
-        script: None,
-        targets: Vec::new(),
-        regressed: Vec::new(),
-        diff: Vec::new(),
-        overreach: Vec::new(),
-        activation: Vec::new(),
-        confinement: None,
-        clock: None,
-        steps: Vec::new(),
-    }
+    TaskReport::of(task, outcome, change, "simulated", now(), now())
 }
