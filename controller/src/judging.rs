@@ -1,7 +1,7 @@
 //! From observations to postures: when a report brings new ones, and when a policy has changed, which
 //! needs no host to be asked.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use aright_shared::api::ScriptState;
@@ -43,8 +43,12 @@ pub fn judge(
     now: Millis,
 ) -> Result<(), StoreError> {
     let tags = assets::tags(tx, asset)?.into_iter().collect();
+    let changed: HashSet<&Spot> = match scope {
+        Scope::Changed(spots) => spots.iter().collect(),
+        Scope::Everything => HashSet::new(),
+    };
     let in_scope = |spot: &Spot| match scope {
-        Scope::Changed(spots) => spots.contains(spot),
+        Scope::Changed(_) => changed.contains(spot),
         Scope::Everything => true,
     };
     let mut known: HashMap<Place, Verdict> =

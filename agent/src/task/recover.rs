@@ -5,11 +5,11 @@ use aright_shared::id::TaskId;
 use aright_shared::outcome::{HostChange, Outcome};
 use aright_shared::task::TaskReport;
 
+use super::TaskError;
 use super::host::Host;
 use super::journal::{Journal, JournalError, Step};
 use super::spool::{Pending, Spool, Wait};
 use super::steps::{add_reversal, report_undo};
-use super::TaskError;
 use crate::undo;
 
 const DIED: &str = "the agent or the host died in between";

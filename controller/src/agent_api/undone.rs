@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aright_shared::id::TaskId;
 use aright_shared::outcome::HostChange;
+use aright_shared::task::TaskKind;
 use aright_shared::time::Millis;
 use aright_shared::wire::Undone;
 use axum::Extension;
@@ -40,9 +41,9 @@ fn check(told: &Undone) -> Result<(), Refused> {
         return Err(Refused::invalid("change", told.change, "an undo does not end so")
             .remedy("send undone or undo_conflict"));
     }
-    if told.detail.len() > MAX_DETAIL {
-        return Err(Refused::invalid("detail", told.detail.len(), "the detail is too long")
-            .remedy(format!("at most {MAX_DETAIL} bytes")));
+    if told.detail.len() > MAX_DETAIL || told.detail.chars().any(char::is_control) {
+        return Err(Refused::invalid("detail", told.detail.len(), "too long, or with control characters")
+            .remedy(format!("one line of at most {MAX_DETAIL} bytes")));
     }
     Ok(())
 }
@@ -62,6 +63,12 @@ fn take(
             .value(task.state)
             .remedy("send its result first"));
     };
+    if task.kind != TaskKind::Run {
+        return Err(Refused::conflict("nothing-to-undo", "only a run changes its host")
+            .field("task")
+            .value(task.kind)
+            .remedy("tell what was undone, not by what"));
+    }
     // Told before, or by the result of an order to undo.
     if !matches!(end.change, HostChange::Kept | HostChange::Unknown) {
         return Ok(());

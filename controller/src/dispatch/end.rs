@@ -36,6 +36,12 @@ pub fn by_report(
     now: Millis,
 ) -> Result<(), Refused> {
     check(report)?;
+    if task.nonce.is_none() && task.ended.is_none() {
+        return Err(Refused::conflict("not-delivered", "the task was never delivered")
+            .field("task")
+            .value(task.state)
+            .remedy("report what was ordered"));
+    }
     let before = tasks::report(tx, &task.id)?;
     if before.is_some_and(|before| before.outcome.is_final()) {
         return Ok(());

@@ -21,29 +21,26 @@ pub async fn step(app: &Arc<App>) -> Result<(), Refused> {
     let (shared, now) = (app.clone(), app.now());
     let todo = app.store.read(move |conn| sweep::look(&shared, conn, now)).await?;
     app.presence.offer_work(&todo.next);
-    if todo.is_empty() {
-        return Ok(());
-    }
     // Each for itself: one that cannot go on holds up no other.
-    for job in todo.occurring.clone() {
+    for job in todo.occurring {
         let shared = app.clone();
         if let Err(error) = app.store.write(move |tx| occur::follow(&shared, tx, &job, now)).await {
             tracing::error!(problem = ?error.problem(), "a schedule did not go on");
         }
     }
-    for (run, job) in todo.due.clone() {
+    for (run, job) in todo.due {
         let shared = app.clone();
         if let Err(error) = app.store.write(move |tx| plan::begin(&shared, tx, &run, &job, now)).await {
             tracing::error!(problem = ?error.problem(), "a run did not begin");
         }
     }
-    if !todo.writes() {
+    if !todo.moves {
         return Ok(());
     }
     let shared = app.clone();
     app.store
         .write(move |tx| {
-            sweep::move_on(&shared, tx, &todo, now)?;
+            sweep::move_on(&shared, tx, now)?;
             tx.on_commit(move || shared.changed_for_watchers());
             Ok(())
         })

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::error::Refused;
 use crate::jobs::reach::{Fate, Judge, of_asset};
 use crate::jobs::scripts::Selected;
-use crate::jobs::{save, scripts, select};
+use crate::jobs::{save, scripts, select, stop};
 use crate::schedule;
 use crate::store::jobs::Job;
 use crate::store::tasks::{Cause, Task};
@@ -22,6 +22,9 @@ use crate::store::{Tx, assets, jobs, run_assets, runs, tasks};
 
 pub fn begin(app: &Arc<App>, tx: &Tx<'_>, run: &RunId, job: &JobId, now: Millis) -> Result<(), Refused> {
     let Some(job) = jobs::get(tx, job)? else { return Ok(()) };
+    if stop::current(tx)?.is_some() {
+        return Ok(());
+    }
     if !runs::begin(tx, run, &job.spec.rollout, now)? {
         return Ok(());
     }
@@ -45,7 +48,7 @@ fn plan(app: &Arc<App>, tx: &Tx<'_>, run: &RunId, job: &Job, now: Millis) -> Res
         jobs::select(tx, &job.id, &save::selection(&chosen, &scripts))?;
     }
     let judge = Judge::new(app, tx, &job.spec, &scripts, now)?;
-    let local_due = runs::local_due(tx, run)?;
+    let local_due = runs::get(tx, run)?.and_then(|run| run.local_due);
     let mut waiting = HashSet::new();
     for asset in &chosen.assets {
         let not_before = match local_due {

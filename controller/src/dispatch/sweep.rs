@@ -11,66 +11,71 @@ use super::{end, rollout};
 use crate::app::App;
 use crate::error::Refused;
 use crate::jobs::stop;
-use crate::store::jobs::Job;
+use crate::presence::LiveState;
 use crate::store::tasks::{End, Task};
 use crate::store::{Conn, StoreError, Tx, jobs, run_assets, runs, tasks};
 
-/// What there is to do, by one look that writes nothing.
+/// What there is to do, by one look that writes nothing. Between it and the write everything may have
+/// changed: whoever writes looks again.
 #[derive(Default)]
 pub struct Todo {
-    pub occurring: Vec<Job>,
+    pub occurring: Vec<JobId>,
     pub due: Vec<(RunId, JobId)>,
-    leases: bool,
-    local: bool,
-    overdue: Vec<Task>,
-    silent: Vec<Task>,
-    /// Whose turn it is, and that are not there or run nothing.
-    absent: Vec<(RunId, AssetId)>,
-    finished: bool,
+    /// Whether [`move_on`] has something to do.
+    pub moves: bool,
     /// Who may begin, in runs that let some begin at a time.
     pub next: Vec<AssetId>,
 }
 
-impl Todo {
-    pub fn is_empty(&self) -> bool {
-        self.occurring.is_empty() && self.due.is_empty() && !self.writes()
-    }
-
-    /// Whether [`move_on`] has something to do.
-    pub fn writes(&self) -> bool {
-        self.leases
-            || self.local
-            || self.finished
-            || !(self.overdue.is_empty() && self.silent.is_empty() && self.absent.is_empty())
-    }
-}
-
 pub fn look(app: &App, conn: &Conn, now: Millis) -> Result<Todo, StoreError> {
     let stopped = stop::current(conn)?.is_some();
-    // While we were away nobody could speak.
-    let may_be_silent = now.since(app.started) >= i64::from(app.settings.dispatch.silence_s) * SECOND;
-    let live = |asset: &AssetId| app.presence.agent(asset).map(|live| live.state().clone());
-    let mut absent = run_assets::idle(conn)?;
-    absent.retain(|(_, asset)| {
-        !live(asset).is_some_and(|live| live.connected(now) && live.reasons().is_empty())
-    });
-    // One that was asked and has not come holds up no other.
-    let waits = |asset: &AssetId| live(asset).is_some_and(|live| live.waits() && !live.work);
     Ok(Todo {
         occurring: jobs::with_next(conn, now)?,
         due: if stopped { Vec::new() } else { runs::due(conn, now)? },
-        leases: tasks::has_lapsed(conn, now)?,
-        local: tasks::has_now_due(conn, now)?,
-        overdue: tasks::overdue(conn, now)?,
-        silent: if may_be_silent { tasks::silent(conn, now)? } else { Vec::new() },
-        absent,
-        finished: runs::has_finished(conn)?,
-        next: if stopped { Vec::new() } else { next(conn, waits, now)? },
+        moves: tasks::has_lapsed(conn, now)?
+            || tasks::has_now_due(conn, now)?
+            || runs::has_finished(conn)?
+            || !overdue(conn, now)?.is_empty()
+            || !silent(app, conn, now)?.is_empty()
+            || !absent(app, conn, now)?.is_empty(),
+        next: if stopped { Vec::new() } else { next(app, conn, now)? },
     })
 }
 
+/// Those that have waited long enough. While all remediation is stopped what a run has queued waits without end.
+fn overdue(conn: &Conn, now: Millis) -> Result<Vec<Task>, StoreError> {
+    let mut overdue = tasks::overdue(conn, now)?;
+    if stop::current(conn)?.is_some() {
+        overdue.retain(|task| task.run().is_none());
+    }
+    Ok(overdue)
+}
+
+/// Running ones of which nothing was heard. While we were away nobody could speak.
+fn silent(app: &App, conn: &Conn, now: Millis) -> Result<Vec<Task>, StoreError> {
+    if now.since(app.started) < i64::from(app.settings.dispatch.silence_s) * SECOND {
+        return Ok(Vec::new());
+    }
+    tasks::silent(conn, now)
+}
+
+/// Whose turn it is, and that are not there.
+fn absent(app: &App, conn: &Conn, now: Millis) -> Result<Vec<(RunId, AssetId)>, StoreError> {
+    let mut idle = run_assets::idle(conn)?;
+    idle.retain(|(_, asset)| {
+        !live(app, asset).is_some_and(|live| live.connected(now) && live.reasons().is_empty())
+    });
+    Ok(idle)
+}
+
+fn live(app: &App, asset: &AssetId) -> Option<LiveState> {
+    app.presence.agent(asset).map(|live| live.state().clone())
+}
+
 /// As many of each run's waiting assets as it has room for; those that would take a task now.
-fn next(conn: &Conn, waits: impl Fn(&AssetId) -> bool, now: Millis) -> Result<Vec<AssetId>, StoreError> {
+fn next(app: &App, conn: &Conn, now: Millis) -> Result<Vec<AssetId>, StoreError> {
+    // One that was asked and has not come holds up no other.
+    let waits = |asset: &AssetId| live(app, asset).is_some_and(|live| live.waits() && !live.work);
     let mut next = Vec::new();
     for run in runs::rolling(conn)? {
         let Some(standing) = runs::standing(conn, &run)? else { continue };
@@ -82,21 +87,22 @@ fn next(conn: &Conn, waits: impl Fn(&AssetId) -> bool, now: Millis) -> Result<Ve
     Ok(next)
 }
 
-pub fn move_on(app: &Arc<App>, tx: &Tx<'_>, todo: &Todo, now: Millis) -> Result<(), Refused> {
+pub fn move_on(app: &Arc<App>, tx: &Tx<'_>, now: Millis) -> Result<(), Refused> {
     requeue(app, tx, now)?;
-    let local = if todo.local { tasks::now_due(tx, now)? } else { Vec::new() };
-    for task in &todo.overdue {
-        if end_if_still(app, tx, task, &undelivered(task), now)?
-            && let Some(run) = task.run()
-        {
+    let local = tasks::now_due(tx, now)?;
+    for task in overdue(tx, now)? {
+        let end = undelivered(app, tx, &task, now)?;
+        // First: what ends for want of time is no failure that halts.
+        if let Some(run) = task.run() {
             runs::expire(tx, run, now)?;
         }
+        end::by_us(app, tx, &task, &end, now)?;
     }
-    for task in &todo.silent {
-        end_if_still(app, tx, task, &interrupted(), now)?;
+    for task in silent(app, tx, now)? {
+        end::by_us(app, tx, &task, &interrupted(), now)?;
     }
-    for (run, asset) in &todo.absent {
-        run_assets::yield_turn(tx, run, asset)?;
+    for (run, asset) in absent(app, tx, now)? {
+        run_assets::yield_turn(tx, &run, &asset)?;
     }
     for (run, job, state) in runs::finish(tx, now)? {
         tracing::info!(run.id = %run, job.id = %job, state = %state, "a run ended");
@@ -117,28 +123,17 @@ fn requeue(app: &Arc<App>, tx: &Tx<'_>, now: Millis) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Between the look and now its agent may have spoken.
-fn end_if_still(
-    app: &Arc<App>,
-    tx: &Tx<'_>,
-    seen: &Task,
-    end: &End,
-    now: Millis,
-) -> Result<bool, StoreError> {
-    match tasks::get(tx, &seen.id)? {
-        Some(task) if task.state == seen.state => {
-            end::by_us(app, tx, &task, end, now)?;
-            Ok(true)
-        }
-        _ => Ok(false),
-    }
-}
-
-fn undelivered(task: &Task) -> End {
+fn undelivered(app: &App, conn: &Conn, task: &Task, now: Millis) -> Result<End, StoreError> {
+    let was_there = live(app, &task.asset).is_some_and(|live| live.connected(now));
+    let had_turn = match task.run() {
+        Some(run) => run_assets::has_begun(conn, run, &task.asset)?,
+        None => true,
+    };
     let again = task.kind.again();
-    End::undelivered(format!(
-        "the host did not come before its time expired: look at its agent, then {again}"
-    ))
+    Ok(End::undelivered(match was_there && !had_turn {
+        true => format!("its turn did not come before the run expired: give it more time, then {again}"),
+        false => format!("the host did not come before its time expired: look at its agent, then {again}"),
+    }))
 }
 
 fn interrupted() -> End {

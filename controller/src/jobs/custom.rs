@@ -86,6 +86,19 @@ fn check_params(script: &Script, given: &BTreeMap<String, String>) -> Result<(),
         )
         .remedy(format!("give {}", list(&names))));
     }
+    for (name, value) in given {
+        if let Some(param) =
+            script.params.get(name).filter(|param| !param.accepts(&script.interpreter, value))
+        {
+            return Err(Refused::invalid(
+                "custom_scripts.params",
+                format!("{name}: {value}"),
+                format!("{} does not take this value", script.key),
+            )
+            .detail(format!("it must match {:?}, whole", param.pattern))
+            .remedy("give one that the approved script admits"));
+        }
+    }
     Ok(())
 }
 

@@ -12,6 +12,9 @@ use crate::store::{Conn, StoreError, assets};
 
 pub struct Members<'a> {
     job: &'a NewJob,
+    excluded: BTreeSet<&'a AssetId>,
+    removed: BTreeSet<&'a AssetId>,
+    included: BTreeSet<&'a AssetId>,
     tags: HashMap<AssetId, BTreeSet<String>>,
     /// With a chosen posture.
     chosen: BTreeSet<AssetId>,
@@ -25,7 +28,13 @@ impl<'a> Members<'a> {
     pub fn new(conn: &Conn, job: &'a NewJob, chosen: BTreeSet<AssetId>) -> Result<Self, StoreError> {
         let by_tag = job.include_tags.is_some() || job.exclude_tags.is_some();
         let tags = if by_tag { assets::all_tags(conn)? } else { HashMap::new() };
-        Ok(Self { job, tags, chosen })
+        Ok(Self::of(job, tags, chosen))
+    }
+
+    fn of(job: &'a NewJob, tags: HashMap<AssetId, BTreeSet<String>>, chosen: BTreeSet<AssetId>) -> Self {
+        let [excluded, removed, included] =
+            [&job.exclude_assets, &job.remove_assets, &job.include_assets].map(|list| list.iter().collect());
+        Self { job, excluded, removed, included, tags, chosen }
     }
 
     /// All of them, in order of id. Revoked hosts that only a tag names are history, and left out.
@@ -41,13 +50,13 @@ impl<'a> Members<'a> {
 
     /// Whether its chosen postures count.
     pub fn keeps_postures(&self, asset: &AssetId) -> bool {
-        !self.job.remove_assets.contains(asset) && self.why_not(asset).is_none()
+        !self.removed.contains(asset) && self.why_not(asset).is_none()
     }
 
     /// Why an asset is not one of the job's; `None` where it is.
     pub fn why_not(&self, asset: &AssetId) -> Option<String> {
         let job = self.job;
-        if job.exclude_assets.contains(asset) {
+        if self.excluded.contains(asset) {
             return Some("it is on the exclusion list".to_owned());
         }
         let none = BTreeSet::new();
@@ -55,9 +64,9 @@ impl<'a> Members<'a> {
         if let Some(excluded) = job.exclude_tags.as_ref().filter(|wanted| wanted.hold(tags)) {
             return Some(format!("its tags exclude it ({})", listed(excluded)));
         }
-        let removed = job.remove_assets.contains(asset);
+        let removed = self.removed.contains(asset);
         if (self.chosen.contains(asset) && !removed)
-            || job.include_assets.contains(asset)
+            || self.included.contains(asset)
             || job.include_tags.as_ref().is_some_and(|wanted| wanted.hold(tags))
         {
             return None;
@@ -90,7 +99,7 @@ mod tests {
     fn is_in(job: &NewJob, asset: &AssetId, tags: &[&str], chosen: bool) -> bool {
         let tags = tags.iter().map(|&tag| tag.to_owned()).collect();
         let chosen = chosen.then(|| asset.clone()).into_iter().collect();
-        Members { job, tags: HashMap::from([(asset.clone(), tags)]), chosen }.why_not(asset).is_none()
+        Members::of(job, HashMap::from([(asset.clone(), tags)]), chosen).why_not(asset).is_none()
     }
 
     #[test]

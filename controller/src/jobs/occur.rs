@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use aright_shared::api::{MIN_HOLD_S, Missed, NewJob, Run, RunState, Schedule, Zone};
+use aright_shared::api::{JobState, MIN_HOLD_S, Missed, NewJob, Run, RunState, Schedule, Zone};
 use aright_shared::id::{JobId, RunId};
-use aright_shared::time::{MINUTE, Millis, SECOND};
+use aright_shared::time::{HOUR, MINUTE, Millis, SECOND};
 
 use crate::app::App;
 use crate::error::Refused;
@@ -17,6 +17,8 @@ const MAX_HOLD_S: u32 = 30 * 24 * 3600;
 const MAX_EXPIRY_S: u32 = 90 * 24 * 3600;
 /// How late an occurrence may be noticed before it counts as missed.
 const PUNCTUAL: i64 = MINUTE;
+/// From when the first clock on earth shows a time to when the last one does.
+const EVERYWHERE: i64 = 26 * HOUR;
 /// How many occurrences are shown.
 const SHOWN: usize = 5;
 
@@ -46,6 +48,14 @@ impl Waits {
         Ok(Self { hold: i64::from(hold) * SECOND, expiry: i64::from(expiry) * SECOND })
     }
 
+    /// Of a pending run that waits anew: due when it was, or when it was held.
+    fn again(self, run: &Run, job: &NewJob, now: Millis) -> Times {
+        let due = run.due.max(now.plus(self.hold));
+        let own_clocks = job.schedule.zone() == Some(&Zone::Asset) && run.asked_by.is_none();
+        let spread = if own_clocks { EVERYWHERE } else { 0 };
+        Times { saved: now, due, expires: due.plus(spread).plus(self.expiry), local_due: run.local_due }
+    }
+
     /// Of a run saved now that is to be at this occurrence, or at once.
     fn times(self, occurrence: Option<&Occurrence>, zone: Option<&Zone>, now: Millis) -> Times {
         let held = now.plus(self.hold);
@@ -73,37 +83,52 @@ pub fn coming(job: &NewJob, now: Millis) -> Result<Option<Occurrence>, Refused> 
     let coming = schedule::next(&job.schedule, now);
     if coming.is_none() && job.schedule != Schedule::Now {
         return Err(Refused::invalid("schedule", "no occurrence", "the schedule has none to come")
-            .remedy("give a time, or an end, that lies ahead"));
+            .remedy("give a time, or an end, that lies ahead; with the zone asset on every clock on earth"));
     }
     Ok(coming)
 }
 
-/// Makes the coming run of a job that was saved, edited or activated now, or moves the pending one.
+/// Makes the coming run of a job that is saved, edited or activated now; `before` is what an edited one was.
+/// Whatever is pending waits its hold time anew; an occurrence gives way where the schedule is another.
 ///
 /// # Errors
 /// Its schedule has no occurrence to come.
-pub fn settle(app: &Arc<App>, tx: &Tx<'_>, id: &JobId, job: &NewJob, who: &str) -> Result<(), Refused> {
+pub fn settle(
+    app: &Arc<App>,
+    tx: &Tx<'_>,
+    id: &JobId,
+    job: &NewJob,
+    before: Option<&Job>,
+    who: &str,
+) -> Result<(), Refused> {
     let (waits, now) = (Waits::of(app, job)?, app.now());
-    let coming = coming(job, now)?;
-    let mut pending = runs::open(tx, id)?.into_iter().find(|run| run.state == RunState::Pending);
+    app.changed_on_commit(tx);
+    let same = before.is_some_and(|before| before.spec.schedule == job.schedule);
     let repeats = matches!(job.schedule, Schedule::Repeat(_));
-    if repeats && let Some(run) = pending.take_if(|run| run.asked_by.is_some()) {
-        // Asked for besides the schedule: it waits anew, and is no occurrence.
-        place(tx, id, Some(run), &waits.times(None, None, now), None)?;
+    let mut pending = None;
+    for run in runs::open(tx, id)?.into_iter().filter(|run| run.state == RunState::Pending) {
+        let by_hand = repeats && run.asked_by.is_some();
+        if by_hand || (same && job.schedule != Schedule::Now) {
+            runs::move_pending(tx, &run.id, &waits.again(&run, job, now))?;
+        }
+        pending = if by_hand { pending } else { Some(run) };
     }
+    if same && pending.is_some() && job.schedule != Schedule::Now {
+        let next = before.and_then(|before| before.next);
+        let next = next.map(|next| Next { run: next.due.plus(-waits.hold), ..next });
+        return Ok(jobs::set_next(tx, id, next)?);
+    }
+    let coming = coming(job, now)?;
     let far = coming.as_ref().is_some_and(|one| one.at.plus(-waits.hold) > now);
     if repeats && far {
         if let Some(run) = pending {
             runs::cancel(tx, &run.id, &format!("{who} edited the schedule"), now)?;
         }
-        set_next(tx, id, coming, waits)?;
-    } else {
-        place(tx, id, pending, &waits.times(coming.as_ref(), job.schedule.zone(), now), None)?;
-        let after = coming.filter(|_| repeats).and_then(|one| schedule::next(&job.schedule, one.at));
-        set_next(tx, id, after, waits)?;
+        return set_next(tx, id, coming, waits);
     }
-    app.changed_on_commit(tx);
-    Ok(())
+    place(tx, id, pending, &waits.times(coming.as_ref(), job.schedule.zone(), now), None)?;
+    let after = coming.filter(|_| repeats).and_then(|one| schedule::next(&job.schedule, one.at));
+    set_next(tx, id, after, waits)
 }
 
 /// A run besides the schedule, pending for the hold time.
@@ -122,13 +147,15 @@ pub fn once_more(app: &Arc<App>, tx: &Tx<'_>, id: &JobId, job: &NewJob, who: &st
 ///
 /// # Errors
 /// The store failed.
-pub fn follow(app: &Arc<App>, tx: &Tx<'_>, job: &Job, now: Millis) -> Result<(), Refused> {
-    let Schedule::Repeat(repeat) = &job.spec.schedule else { return Ok(jobs::set_next(tx, &job.id, None)?) };
-    let open = runs::open(tx, &job.id)?;
-    let Some(next) = job.next.filter(|_| !open.iter().any(|run| run.state == RunState::Pending)) else {
-        // One at a time: the next one follows when this one has begun.
+pub fn follow(app: &Arc<App>, tx: &Tx<'_>, id: &JobId, now: Millis) -> Result<(), Refused> {
+    let Some(job) = jobs::get(tx, id)?.filter(|job| job.state == JobState::Active) else { return Ok(()) };
+    let Some(next) = job.next.filter(|next| next.run <= now) else { return Ok(()) };
+    let Schedule::Repeat(repeat) = &job.spec.schedule else { return Ok(jobs::set_next(tx, id, None)?) };
+    // One at a time: the next one follows when this one has begun.
+    let waits = |run: &Run| run.state == RunState::Pending && run.asked_by.is_none();
+    if runs::open(tx, id)?.iter().any(waits) {
         return Ok(());
-    };
+    }
     let waits = Waits::of(app, &job.spec)?;
     let occurrence = schedule::next(&job.spec.schedule, next.due.plus(-1));
     let missed = occurrence.as_ref().is_none_or(|one| one.latest.plus(PUNCTUAL) < now);

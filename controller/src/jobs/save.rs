@@ -37,7 +37,7 @@ pub fn create(app: &Arc<App>, tx: &Tx<'_>, new: &NewJob, user: &str) -> Result<J
     jobs::insert(tx, &job)?;
     if !new.draft {
         choose(app, tx, &job.id, new)?;
-        occur::settle(app, tx, &job.id, new, user)?;
+        occur::settle(app, tx, &job.id, new, None, user)?;
     }
     note(tx, &job.id, "job.create", &job.name, user, app.now())?;
     Ok(job.id)
@@ -82,7 +82,7 @@ pub fn edit(app: &Arc<App>, tx: &Tx<'_>, job: &Job, new: &NewJob, user: &str) ->
         JobState::Inactive | JobState::Ended => false,
     };
     if settles {
-        occur::settle(app, tx, &job.id, new, user)?;
+        occur::settle(app, tx, &job.id, new, Some(job), user)?;
     }
     note(tx, &job.id, "job.edit", &new.name, user, app.now())
 }
@@ -109,7 +109,7 @@ pub fn activate(app: &Arc<App>, tx: &Tx<'_>, job: &Job, user: &str) -> Result<()
         }
     }
     jobs::set_state(tx, &job.id, JobState::Active)?;
-    occur::settle(app, tx, &job.id, &job.spec, user)?;
+    occur::settle(app, tx, &job.id, &job.spec, None, user)?;
     note(tx, &job.id, "job.activate", &job.name, user, app.now())
 }
 

@@ -7,6 +7,7 @@ use aright_shared::api::{MAX_CONTROLS, NewJob, Selection};
 use aright_shared::content::policy::Tags;
 use aright_shared::id::{AssetId, Key};
 use aright_shared::posture::Verdict;
+use aright_shared::tag::{FORM, is_tag};
 use serde_json::json;
 
 use super::members::Members;
@@ -100,6 +101,11 @@ fn is_sound(job: &NewJob) -> Result<(), Refused> {
             && list.is_empty()
         {
             return Err(Refused::invalid(field, "[]", "no tag is named").remedy("name some, or leave it out"));
+        }
+        if let Some(Tags::Any(list) | Tags::All(list)) = tags
+            && let Some(odd) = list.iter().find(|tag| !is_tag(tag))
+        {
+            return Err(Refused::invalid(field, odd, "no tag is like this").remedy(FORM));
         }
     }
     Ok(())

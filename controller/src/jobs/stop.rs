@@ -10,7 +10,7 @@ use super::cancel;
 use crate::app::App;
 use crate::error::Refused;
 use crate::store::tasks::End;
-use crate::store::{Conn, StoreError, Tx, audit, settings, tasks};
+use crate::store::{Conn, StoreError, Tx, audit, runs, settings, tasks};
 
 const SETTING: &str = "stop";
 
@@ -47,11 +47,14 @@ pub fn set(app: &Arc<App>, tx: &Tx<'_>, reason: &str, who: &str, now: Millis) ->
     note(app, tx, "stop.set", reason, who, now)
 }
 
-/// Lets everything go on.
+/// Lets everything go on, with the time to wait for hosts that it had left.
 ///
 /// # Errors
 /// The store failed.
 pub fn release(app: &Arc<App>, tx: &Tx<'_>, who: &str, now: Millis) -> Result<(), Refused> {
+    if let Some(stopped) = current(tx)? {
+        runs::extend(tx, stopped.at, now)?;
+    }
     settings::put(tx, SETTING, "null")?;
     let (shared, waiting) = (app.clone(), tasks::assets_waiting(tx, None)?);
     tx.on_commit(move || shared.presence.offer_work(&waiting));

@@ -111,13 +111,11 @@ pub fn set_next(tx: &Tx<'_>, id: &JobId, next: Option<Next>) -> Result<(), Store
 }
 
 /// Active ones with an occurrence whose run is to be made.
-pub fn with_next(conn: &Conn, now: Millis) -> Result<Vec<Job>, StoreError> {
+pub fn with_next(conn: &Conn, now: Millis) -> Result<Vec<JobId>, StoreError> {
     conn.readable_rows(
-        &format!(
-            "SELECT {COLUMNS} FROM jobs WHERE next_run_at <= $1 AND state = 'active' ORDER BY next_run_at, id"
-        ),
+        "SELECT id FROM jobs WHERE next_run_at <= $1 AND state = 'active' ORDER BY next_run_at, id",
         params![now.0],
-        read,
+        |row| parsed(row, 0),
     )
 }
 

@@ -14,7 +14,7 @@ use super::conn::{json, millis, millis_opt, parsed, parsed_opt};
 use super::{Conn, StoreError, Tx};
 
 const COLUMNS: &str = "id, job, state, saved_at, due_at, expires_at, started_at, ended_at, revision, detail, \
-     assets, assets_begun, assets_ended, assets_failed, asked_by";
+     assets, assets_begun, assets_ended, assets_failed, asked_by, local_due";
 
 /// Without the counts of its tasks.
 fn read(row: &Row<'_>) -> rusqlite::Result<Run> {
@@ -26,6 +26,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Run> {
         saved: millis(row, 3)?,
         due: millis(row, 4)?,
         expires: millis(row, 5)?,
+        local_due: parsed_opt(row, 15)?,
         started: millis_opt(row, 6)?,
         ended: millis_opt(row, 7)?,
         detail: row.get(9)?,
@@ -146,23 +147,14 @@ pub fn due(conn: &Conn, now: Millis) -> Result<Vec<(RunId, JobId)>, StoreError> 
     )
 }
 
-/// From `pending` to `executing`; false when it was not pending any more.
+/// From `pending` to `executing`; false when it is not pending any more, or not due.
 pub fn begin(tx: &Tx<'_>, id: &RunId, rollout: &Rollout, now: Millis) -> Result<bool, StoreError> {
     let changed = tx.execute(
         "UPDATE runs SET state = 'executing', started_at = $1, rollout = $2, revision = revision + 1 \
-         WHERE id = $3 AND state = 'pending'",
+         WHERE id = $3 AND state = 'pending' AND due_at <= $1",
         params![now.0, serde_json::to_string(rollout)?, id.as_str()],
     )?;
     Ok(changed == 1)
-}
-
-/// What each asset's own clock is to show, where the run goes by those.
-pub fn local_due(conn: &Conn, id: &RunId) -> Result<Option<jiff::civil::DateTime>, StoreError> {
-    conn.row(
-        "SELECT local_due FROM runs WHERE id = $1 AND local_due IS NOT NULL",
-        params![id.as_str()],
-        |row| parsed(row, 0),
-    )
 }
 
 /// Why it ends early, or how it differs from what was wished.
@@ -203,11 +195,21 @@ pub fn resume(tx: &Tx<'_>, id: &RunId, now: Millis) -> Result<bool, StoreError> 
     Ok(changed == 1)
 }
 
+/// Gives back to all that wait for hosts what was lost since, as to one that was paused.
+pub fn extend(tx: &Tx<'_>, since: Millis, now: Millis) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE runs SET expires_at = expires_at + ($1 - CASE WHEN due_at > $2 THEN due_at ELSE $2 END), \
+         revision = revision + 1 WHERE state IN ('pending', 'executing') AND due_at < $1",
+        params![now.0, since.0],
+    )?;
+    Ok(())
+}
+
 /// Notes why nothing more of it is to begin; the first reason stands.
 pub fn halt(tx: &Tx<'_>, id: &RunId, why: &str, now: Millis) -> Result<bool, StoreError> {
     let changed = tx.execute(
         "UPDATE runs SET halted_at = $1, detail = $2, revision = revision + 1 \
-         WHERE id = $3 AND halted_at IS NULL AND cancelled_at IS NULL AND state IN ('executing', 'paused')",
+         WHERE id = $3 AND halted_at IS NULL AND cancelled_at IS NULL AND expired_at IS NULL AND state IN ('executing', 'paused')",
         params![now.0, why, id.as_str()],
     )?;
     Ok(changed == 1)

@@ -9,6 +9,7 @@ mod operators;
 mod policies;
 mod posture;
 mod process;
+mod races;
 mod rollout;
 mod rules;
 mod scripts;

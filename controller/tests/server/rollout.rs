@@ -17,19 +17,19 @@ use crate::jobs::{at_once, create};
 use crate::world::{Agent, CONTENT, World, names_all, problem, task_report};
 
 /// One fix a host.
-fn one_each(rollout: Rollout) -> NewJob {
+pub fn one_each(rollout: Rollout) -> NewJob {
     let control = vec!["max-days".parse().expect("a key")];
     let filter = Some(PostureFilter { control, ..PostureFilter::default() });
     NewJob { filter, rollout, ..at_once() }
 }
 
-fn rollout(canary: u32, at_once: u32, halt_after: u32) -> Rollout {
+pub fn rollout(canary: u32, at_once: u32, halt_after: u32) -> Rollout {
     let share = |number| (number > 0).then_some(Share::Number(number));
     Rollout { canary: share(canary), at_once: share(at_once), halt_after: share(halt_after) }
 }
 
 /// So many hosts, in order of id, each with something to fix.
-async fn hosts(world: &World, number: usize) -> Vec<Agent> {
+pub async fn hosts(world: &World, number: usize) -> Vec<Agent> {
     let mut hosts = Vec::new();
     for n in 0..number {
         let mut agent = world.enroll(&format!("web{n:02}")).await;
@@ -44,7 +44,7 @@ async fn see(world: &World, run: &RunId) -> Run {
     world.operator.get(&format!("/api/v1/runs/{run}")).await.expect("shown")
 }
 
-async fn wait(world: &World, run: &RunId, wanted: impl Fn(&Run) -> bool) -> Run {
+pub async fn wait(world: &World, run: &RunId, wanted: impl Fn(&Run) -> bool) -> Run {
     let until = Instant::now() + Duration::from_secs(20);
     loop {
         let seen = see(world, run).await;
@@ -57,7 +57,7 @@ async fn wait(world: &World, run: &RunId, wanted: impl Fn(&Run) -> bool) -> Run 
 }
 
 /// Begun.
-async fn started(world: &World, new: &NewJob) -> RunId {
+pub async fn started(world: &World, new: &NewJob) -> RunId {
     let job = create(world, new).await.expect("saved");
     let run = job.runs[0].id.clone();
     wait(world, &run, |run| run.state == RunState::Executing).await;
@@ -68,12 +68,12 @@ async fn steer(world: &World, run: &RunId, how: &str) -> Result<Run, ClientError
     world.operator.post(&format!("/api/v1/runs/{run}/{how}"), &json!({})).await
 }
 
-async fn job(world: &World, job: &JobId) -> Job {
+pub async fn job(world: &World, job: &JobId) -> Job {
     world.operator.get(&format!("/api/v1/jobs/{job}")).await.expect("shown")
 }
 
 /// What it gets when it asks now.
-async fn offered(agent: &mut Agent) -> Option<TaskOrder> {
+pub async fn offered(agent: &mut Agent) -> Option<TaskOrder> {
     agent.check_in(0).await.expect("orders").tasks.pop().map(|delivery| {
         delivery.order.open(aright_shared::envelope::TASK, &[agent.reply.task_key], 1).expect("signed")
     })

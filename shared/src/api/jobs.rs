@@ -280,6 +280,9 @@ pub struct Run {
     pub due: Millis,
     /// Tasks not delivered by then end `undelivered`.
     pub expires: Millis,
+    /// What each host's own clock shows when it is due there, where the job goes by those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_due: Option<jiff::civil::DateTime>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Millis>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aright_shared::api::{NewJob, Reach};
+use aright_shared::api::{JobState, NewJob, Reach};
 use aright_shared::id::JobId;
 use axum::Json;
 use axum::extract::State;
@@ -30,14 +30,20 @@ pub async fn of_new(State(app): State<Arc<App>>, Body(new): Body<NewJob>) -> Res
         .map(Json)
 }
 
-/// As a run of the job would find it now.
+/// As a run of the job would find it now; a draft as it would be saved.
 pub async fn of_job(State(app): State<Arc<App>>, Id(id): Id<JobId>) -> Result<Json<Reach>, Refused> {
     let shared = app.clone();
     app.store
         .read(move |conn| {
             let job = find(conn, &id)?;
-            let chosen = select::for_run(&shared, conn, &job)?;
-            let scripts = scripts::for_run(&shared, conn, &job, &chosen)?;
+            let (chosen, scripts) = match job.state {
+                JobState::Draft => save::what(&shared, conn, &job.spec)?,
+                JobState::Active | JobState::Inactive | JobState::Ended => {
+                    let chosen = select::for_run(&shared, conn, &job)?;
+                    let scripts = scripts::for_run(&shared, conn, &job, &chosen)?;
+                    (chosen, scripts)
+                }
+            };
             view(&shared, conn, &job.spec, chosen, &scripts)
         })
         .await
