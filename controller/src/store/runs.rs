@@ -147,11 +147,12 @@ pub fn due(conn: &Conn, now: Millis) -> Result<Vec<(RunId, JobId)>, StoreError> 
     )
 }
 
-/// From `pending` to `executing`; false when it is not pending any more, or not due.
+/// From `pending` to `executing`; false when it is not pending any more, or not due. What begins late waits for its
+/// hosts as long as it would have.
 pub fn begin(tx: &Tx<'_>, id: &RunId, rollout: &Rollout, now: Millis) -> Result<bool, StoreError> {
     let changed = tx.execute(
-        "UPDATE runs SET state = 'executing', started_at = $1, rollout = $2, revision = revision + 1 \
-         WHERE id = $3 AND state = 'pending' AND due_at <= $1",
+        "UPDATE runs SET state = 'executing', started_at = $1, expires_at = expires_at + ($1 - due_at), \
+         rollout = $2, revision = revision + 1 WHERE id = $3 AND state = 'pending' AND due_at <= $1",
         params![now.0, serde_json::to_string(rollout)?, id.as_str()],
     )?;
     Ok(changed == 1)
@@ -198,8 +199,7 @@ pub fn resume(tx: &Tx<'_>, id: &RunId, now: Millis) -> Result<bool, StoreError> 
 /// Gives back to all that wait for hosts what was lost since, as to one that was paused.
 pub fn extend(tx: &Tx<'_>, since: Millis, now: Millis) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE runs SET expires_at = expires_at + ($1 - CASE WHEN due_at > $2 THEN due_at ELSE $2 END), \
-         revision = revision + 1 WHERE state IN ('pending', 'executing') AND due_at < $1",
+        "UPDATE runs SET expires_at = expires_at + ($1 - $2), revision = revision + 1 WHERE state = 'executing'",
         params![now.0, since.0],
     )?;
     Ok(())

@@ -28,7 +28,7 @@ sections:
       - {control: banner, criticality: urgent}
 ";
 
-fn mine() -> Json {
+pub fn mine() -> Json {
     serde_json::to_value(policy::Policy::from_yaml(MINE).expect("a policy")).expect("json")
 }
 
@@ -41,7 +41,7 @@ fn with(changes: Json) -> Json {
     document
 }
 
-async fn import(world: &World, document: &Json) -> Result<PolicyDetail, ClientError> {
+pub async fn import(world: &World, document: &Json) -> Result<PolicyDetail, ClientError> {
     world.operator.post("/api/v1/policies", document).await
 }
 

@@ -162,12 +162,17 @@ async fn while_all_is_stopped_no_time_to_wait_for_hosts_runs_out() {
     let mut hosts = hosts(&world, 1).await;
     let short = NewJob { expiry_s: Some(60), ..one_each(Default::default()) };
     let run = started(&world, &short).await;
+    let pending = create(&world, &NewJob { hold_s: Some(60), ..short }).await.expect("saved");
     world.operator.post::<_, Stop>("/api/v1/stop", &serde_json::json!({})).await.expect("stopped");
     world.pass(10 * MINUTE);
     tokio::time::sleep(Duration::from_millis(1500)).await;
     wait(&world, &run, |run| run.state == RunState::Executing && run.outcomes.is_empty()).await;
     world.operator.delete::<Stop>("/api/v1/stop").await.expect("released");
-    hosts[0].task().await;
+    let (_, order) = hosts[0].task().await;
+    crate::rollout::ends(&hosts[0], &order, Outcome::RanNotFixed).await;
+    // The one that was pending begins late, and has its time to wait all the same.
+    let (_, order) = hosts[0].task().await;
+    assert_eq!(order.run.as_ref(), Some(&pending.runs[0].id));
 }
 
 #[tokio::test]

@@ -85,7 +85,7 @@ async fn nobody_gets_anything(hosts: &mut [Agent]) {
     }
 }
 
-async fn ends(agent: &Agent, order: &TaskOrder, outcome: Outcome) {
+pub async fn ends(agent: &Agent, order: &TaskOrder, outcome: Outcome) {
     agent.running(order).await.expect("acknowledged");
     agent.result(&task_report(&order.task, outcome, HostChange::None)).await.expect("stored");
 }

@@ -116,6 +116,24 @@ async fn custom_ones_run_on_every_host_once_somebody_approved_them() {
 }
 
 #[tokio::test]
+async fn they_are_for_controls_of_custom_and_library_policies_alike() {
+    let rule = Rule::start("custom scripts and policies", CONTENT).await;
+    failing(&rule, "web1", &[]).await;
+    approved(&rule.world).await;
+    crate::policies::import(&rule.world, &crate::policies::mine()).await.expect("imported");
+    for (policy, library) in [("mine", vec!["max-days-fix"]), ("base", vec!["max-days-fix", "banner-fix"])] {
+        let filter =
+            PostureFilter { policy: vec![policy.parse().expect("a key")], ..PostureFilter::default() };
+        let with = NewJob { filter: Some(filter), custom_scripts: vec![mine("hello")], ..job() };
+        let saved = rule.saved(policy, &with).await;
+        assert_eq!(keys(&saved), [library, vec!["my-fix"]].concat(), "{policy}");
+        let reach = super::choice::ahead(&rule, &saved).await;
+        assert!(reach.hosts[0].scripts.iter().all(|one| one.why_not.is_none()), "{policy}: all of them run");
+    }
+    rule.end();
+}
+
+#[tokio::test]
 async fn a_script_is_removed_from_one_host_and_added_back() {
     let rule = Rule::start("scripts of single hosts", CONTENT).await;
     let (one, two) = (failing(&rule, "web1", &[]).await, failing(&rule, "web2", &[]).await);
