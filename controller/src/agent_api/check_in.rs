@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::auth::agent::Agent;
 use crate::dispatch::deliver;
 use crate::error::Refused;
-use crate::http_in::Body;
+use crate::http_in::{Body, check_line};
 use crate::presence::{Held, Live, LiveState};
 use crate::store::{StoreError, assets, audit};
 
@@ -61,16 +61,8 @@ pub async fn handle(
 }
 
 fn check(told: &CheckIn) -> Result<(), Refused> {
-    let long = |text: &str| text.len() > 1024 || text.chars().any(char::is_control);
-    if let Some(why) = told.disabled.as_deref().filter(|why| long(why)) {
-        return Err(Refused::invalid("disabled", why, "too long, or with control characters")
-            .remedy("one line of at most 1024 bytes"));
-    }
-    if long(&told.agent_version) {
-        return Err(Refused::invalid("agent_version", &told.agent_version, "no version is like this")
-            .remedy("send MAJOR.MINOR.PATCH"));
-    }
-    Ok(())
+    check_line("disabled", told.disabled.as_deref().unwrap_or_default(), 1024)?;
+    check_line("agent_version", &told.agent_version, 1024)
 }
 
 /// Takes down what was told: the number of this poll, and what contradicts what we know.

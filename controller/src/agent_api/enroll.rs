@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::auth::token;
 use crate::authority::BadRequest;
 use crate::error::Refused;
-use crate::http_in::Body;
+use crate::http_in::{Body, check_line};
 use crate::presence::LiveState;
 use crate::store::certificates::{self, Certificate};
 use crate::store::{Tx, assets, audit, enroll_keys};
@@ -146,12 +146,7 @@ pub fn check_facts(facts: &Facts) -> Result<(), Refused> {
         ("facts.confinement", &facts.confinement),
         ("facts.timezone", &facts.timezone),
     ];
-    for (field, text) in texts {
-        if text.len() > FACT || text.chars().any(char::is_control) {
-            return Err(Refused::invalid(field, text, "a fact is too long or has control characters")
-                .remedy(format!("one line of at most {FACT} bytes")));
-        }
-    }
+    texts.into_iter().try_for_each(|(field, text)| check_line(field, text, FACT))?;
     if facts.hostname.is_empty() {
         return Err(Refused::invalid("facts.hostname", "", "a host has a name").remedy("name the host"));
     }

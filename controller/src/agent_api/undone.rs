@@ -16,7 +16,7 @@ use super::task_of;
 use crate::app::App;
 use crate::auth::agent::Agent;
 use crate::error::Refused;
-use crate::http_in::{Body, Id};
+use crate::http_in::{Body, Id, check_line};
 use crate::presence::Live;
 use crate::store::{Tx, audit, runs, tasks};
 
@@ -41,11 +41,7 @@ fn check(told: &Undone) -> Result<(), Refused> {
         return Err(Refused::invalid("change", told.change, "an undo does not end so")
             .remedy("send undone or undo_conflict"));
     }
-    if told.detail.len() > MAX_DETAIL || told.detail.chars().any(char::is_control) {
-        return Err(Refused::invalid("detail", told.detail.len(), "too long, or with control characters")
-            .remedy(format!("one line of at most {MAX_DETAIL} bytes")));
-    }
-    Ok(())
+    check_line("detail", &told.detail, MAX_DETAIL)
 }
 
 fn take(

@@ -1,6 +1,7 @@
 //! What comes in over HTTP, parsed once and strictly: bodies, queries, ids in paths.
 
 mod body;
+mod line;
 mod query;
 
 use std::str::FromStr;
@@ -11,6 +12,7 @@ use http::request::Parts;
 use crate::error::Refused;
 
 pub use body::{Body, BodyLimit, MaybeBody};
+pub use line::check_line;
 pub use query::{Nothing, Paged, Query};
 
 /// The first `{id}` or `{key}` of a path; what is malformed names nothing, so it is not found.

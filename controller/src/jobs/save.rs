@@ -15,6 +15,7 @@ use super::values::{resolve, targets};
 use crate::app::App;
 use crate::content::Content;
 use crate::error::Refused;
+use crate::http_in::check_line;
 use crate::store::jobs::{self, Job, Selection};
 use crate::store::postures::Place;
 use crate::store::{Tx, audit, runs};
@@ -170,11 +171,12 @@ fn note(tx: &Tx<'_>, job: &JobId, action: &str, detail: &str, who: &str, at: Mil
 
 /// What holds for a draft too.
 fn check(app: &App, new: &NewJob) -> Result<(), Refused> {
-    if new.name.trim().is_empty() || new.name.len() > 200 || new.name.chars().any(char::is_control) {
+    if new.name.trim().is_empty() {
         return Err(
-            Refused::invalid("name", &new.name, "no job is called so").remedy("1 to 200 bytes, one line")
+            Refused::invalid("name", &new.name, "a job has a name").remedy("1 to 200 bytes, one line")
         );
     }
+    check_line("name", &new.name, 200)?;
     occur::check(app, new)
 }
 

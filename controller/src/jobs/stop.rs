@@ -9,6 +9,7 @@ use aright_shared::time::Millis;
 use super::cancel;
 use crate::app::App;
 use crate::error::Refused;
+use crate::http_in::check_line;
 use crate::store::tasks::End;
 use crate::store::{Conn, StoreError, Tx, audit, runs, settings, tasks};
 
@@ -30,10 +31,7 @@ pub fn current(conn: &Conn) -> Result<Option<Stopped>, StoreError> {
 /// # Errors
 /// The store failed, or the reason is no line of text.
 pub fn set(app: &Arc<App>, tx: &Tx<'_>, reason: &str, who: &str, now: Millis) -> Result<(), Refused> {
-    if reason.len() > 500 || reason.chars().any(char::is_control) {
-        return Err(Refused::invalid("reason", reason, "too long, or with control characters")
-            .remedy("one line of at most 500 bytes"));
-    }
+    check_line("reason", reason, 500)?;
     // Set again it takes the new reason, if there is one.
     let before = current(tx)?;
     if before.is_none() || !reason.is_empty() {

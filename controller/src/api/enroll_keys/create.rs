@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::auth::operator::User;
 use crate::auth::token;
 use crate::error::Refused;
-use crate::http_in::MaybeBody;
+use crate::http_in::{MaybeBody, check_line};
 use crate::net;
 use crate::store::{audit, enroll_keys};
 
@@ -61,11 +61,7 @@ pub async fn handle(
 }
 
 fn check(new: &NewEnrollKey) -> Result<(), Refused> {
-    if new.name.len() > 100 || new.name.chars().any(char::is_control) {
-        return Err(
-            Refused::invalid("name", &new.name, "no key is called so").remedy("at most 100 bytes, one line")
-        );
-    }
+    check_line("name", &new.name, 100)?;
     new.tags.iter().try_for_each(|tag| tags::check("tags", tag))?;
     tags::check_count("tags", new.tags.len())?;
     for (field, value, max) in [("max_uses", new.max_uses, MAX_USES), ("valid_s", new.valid_s, MAX_VALID_S)] {
