@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use aright_shared::time::SECOND;
 use serde::Deserialize;
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -77,6 +78,12 @@ impl Default for Dispatch {
 impl Default for Log {
     fn default() -> Self {
         Self { filter: "info".into() }
+    }
+}
+
+impl Dispatch {
+    pub fn clock_limit_ms(&self) -> i64 {
+        i64::from(self.clock_limit_s) * SECOND
     }
 }
 

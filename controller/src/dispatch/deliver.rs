@@ -106,7 +106,7 @@ fn order(app: &App, task: &Task, approval: Option<&Envelope>, now: Millis) -> Re
         not_after: now.plus(VALID),
         nonce,
         confirm_s: app.settings.dispatch.confirm_s,
-        clock_limit_ms: i64::from(app.settings.dispatch.clock_limit_s) * SECOND,
+        clock_limit_ms: app.settings.dispatch.clock_limit_ms(),
     })
 }
 

@@ -11,7 +11,7 @@ use super::rollout;
 use crate::app::App;
 use crate::error::Refused;
 use crate::store::tasks::{End, Task};
-use crate::store::{StoreError, Tx, run_assets, runs, tasks};
+use crate::store::{StoreError, Tx, jobs, run_assets, runs, tasks};
 
 /// Ends a task of which its agent has said nothing.
 ///
@@ -113,11 +113,20 @@ fn follow(app: &Arc<App>, tx: &Tx<'_>, task: &Task, now: Millis) -> Result<(), S
     Ok(())
 }
 
-/// Ends whatever of a run has not begun.
+/// Ends the runs that have nothing left to do, and jobs with them.
 ///
 /// # Errors
 /// The store failed.
-pub fn not_begun(app: &Arc<App>, tx: &Tx<'_>, run: &RunId, why: &str, now: Millis) -> Result<(), StoreError> {
+pub fn finished(tx: &Tx<'_>, now: Millis) -> Result<(), StoreError> {
+    for (run, job, state) in runs::finish(tx, now)? {
+        tracing::info!(run.id = %run, job.id = %job, state = %state, "a run ended");
+        jobs::end_if_done(tx, &job)?;
+    }
+    Ok(())
+}
+
+/// Ends whatever of a run has not begun.
+fn not_begun(app: &Arc<App>, tx: &Tx<'_>, run: &RunId, why: &str, now: Millis) -> Result<(), StoreError> {
     let end = End::cancelled(why);
     tasks::not_begun(tx, run)?.iter().try_for_each(|task| by_us(app, tx, task, &end, now))
 }

@@ -12,7 +12,7 @@ use aright_shared::values::Resolved;
 
 use crate::app::App;
 use crate::error::Refused;
-use crate::jobs::reach::{Fate, Judge, of_asset};
+use crate::jobs::reach::{Fate, Judge};
 use crate::jobs::scripts::Selected;
 use crate::jobs::{save, scripts, select, stop};
 use crate::schedule;
@@ -41,8 +41,7 @@ pub fn begin(app: &Arc<App>, tx: &Tx<'_>, run: &RunId, job: &JobId, now: Millis)
 }
 
 fn plan(app: &Arc<App>, tx: &Tx<'_>, run: &RunId, job: &Job, now: Millis) -> Result<(), Refused> {
-    let mut chosen = select::for_run(app, tx, job)?;
-    chosen.places.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let chosen = select::for_run(app, tx, job)?;
     let scripts = scripts::for_run(app, tx, job, &chosen)?;
     if job.spec.selection == Selection::EachRun {
         jobs::select(tx, &job.id, &save::selection(&chosen, &scripts))?;
@@ -56,9 +55,8 @@ fn plan(app: &Arc<App>, tx: &Tx<'_>, run: &RunId, job: &Job, now: Millis) -> Res
             None => None,
         };
         let mut position = 0;
-        for one in scripts.iter().enumerate() {
-            let fate = judge.fate(one, asset, of_asset(&chosen.places, asset));
-            let Some(task) = task(run, &job.id, asset, one.1, fate, now) else { continue };
+        for (one, fate) in judge.fates(asset, chosen.of_asset(asset)) {
+            let Some(task) = task(run, &job.id, asset, one, fate, now) else { continue };
             let task = Task { position, not_before, ..task };
             if task.state == TaskState::Queued && waiting.insert(asset.clone()) {
                 run_assets::insert(tx, run, asset)?;

@@ -104,10 +104,7 @@ pub fn move_on(app: &Arc<App>, tx: &Tx<'_>, now: Millis) -> Result<(), Refused> 
     for (run, asset) in absent(app, tx, now)? {
         run_assets::yield_turn(tx, &run, &asset)?;
     }
-    for (run, job, state) in runs::finish(tx, now)? {
-        tracing::info!(run.id = %run, job.id = %job, state = %state, "a run ended");
-        jobs::end_if_done(tx, &job)?;
-    }
+    end::finished(tx, now)?;
     let shared = app.clone();
     tx.on_commit(move || shared.presence.offer_work(&local));
     Ok(())

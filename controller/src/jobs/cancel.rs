@@ -76,9 +76,8 @@ pub fn run(app: &Arc<App>, tx: &Tx<'_>, run: &Run, who: &str, now: Millis) -> Re
     runs::cancel(tx, &run.id, &format!("cancelled by {who}"), now)?;
     tasks::not_ended(tx, &run.id)?.iter().try_for_each(|one| task(app, tx, one, who, now))?;
     // Others that were done meanwhile end with it.
-    for (_, job, _) in runs::finish(tx, now)? {
-        jobs::end_if_done(tx, &job)?;
-    }
+    end::finished(tx, now)?;
+    jobs::end_if_done(tx, &run.job)?;
     app.changed_on_commit(tx);
     Ok(())
 }

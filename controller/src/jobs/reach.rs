@@ -8,7 +8,7 @@ use aright_shared::id::AssetId;
 use aright_shared::outcome::Refusal;
 use aright_shared::posture::Verdict;
 use aright_shared::task::ClockVerdict;
-use aright_shared::time::{Millis, SECOND};
+use aright_shared::time::Millis;
 use aright_shared::values::Resolved;
 
 use super::members::Members;
@@ -42,8 +42,8 @@ pub struct Judge<'a> {
     content: Arc<Content>,
     job: &'a NewJob,
     licence: LicenceKind,
-    /// Whether each of the scripts may run at all, in their order.
-    approved: Vec<bool>,
+    /// Each with whether it may run at all.
+    scripts: Vec<(&'a Selected, bool)>,
 }
 
 impl<'a> Judge<'a> {
@@ -53,25 +53,40 @@ impl<'a> Judge<'a> {
         app: &'a App,
         conn: &Conn,
         job: &'a NewJob,
-        scripts: &[Selected],
+        scripts: &'a [Selected],
         now: Millis,
     ) -> Result<Self, Refused> {
-        let mut approved = Vec::new();
+        let mut judged = Vec::new();
         for one in scripts {
             let by_people = || {
                 let in_force = custom::in_force(conn, &app.trust, &one.row, now)?;
                 Ok::<_, Refused>(one.row.state == ScriptState::Approved && in_force.is_some())
             };
-            approved.push(one.is_library() || by_people()?);
+            judged.push((one, one.is_library() || by_people()?));
         }
-        Ok(Self { app, content: app.content(), job, licence: licence::in_force(conn, now)?, approved })
+        let licence = licence::in_force(conn, now)?;
+        Ok(Self { app, content: app.content(), job, licence, scripts: judged })
     }
 
-    /// Of the script at this place among the job's, on an asset of the job with these chosen postures.
-    pub fn fate(
+    /// Of each script of the job, in order, on one of its assets, whose chosen postures `places` are.
+    pub fn fates(
         &self,
-        (position, one): (usize, &Selected),
         asset: &AssetId,
+        places: &[(Place, Option<Verdict>)],
+    ) -> impl Iterator<Item = (&'a Selected, Fate)> {
+        let live = self.app.presence.agent(asset).map(|live| live.state().clone());
+        let not_eligible = not_eligible(live.as_ref());
+        self.scripts.iter().map(move |(one, approved)| {
+            (*one, self.fate(one, *approved, asset, not_eligible.as_ref(), places))
+        })
+    }
+
+    fn fate(
+        &self,
+        one: &Selected,
+        approved: bool,
+        asset: &AssetId,
+        not_eligible: Option<&End>,
         places: &[(Place, Option<Verdict>)],
     ) -> Fate {
         let concerned: Vec<_> = places.iter().filter(|(place, _)| targets(&one.script, place)).collect();
@@ -81,15 +96,14 @@ impl<'a> Judge<'a> {
         if self.job.skip.iter().any(|skip| skip.asset == *asset && skip.script == one.row.key) {
             return Fate::Nothing("it is skipped on this host");
         }
-        let live = self.app.presence.agent(asset).map(|live| live.state().clone());
-        if let Some(end) = not_eligible(live.as_ref()) {
-            return Fate::Ends(end);
+        if let Some(end) = not_eligible {
+            return Fate::Ends(end.clone());
         }
         if !one.is_library() && self.licence != LicenceKind::Full {
             let why = format!("custom scripts run with the licence full only; it is {}", self.licence);
             return Fate::Ends(End::refused(Refusal::Licence, why));
         }
-        if !self.approved.get(position).copied().unwrap_or(false) {
+        if !approved {
             let why = format!("{} has no approval in force: approve it and run the job again", one.row.key);
             return Fate::Ends(End::refused(Refusal::NotApproved, why));
         }
@@ -110,16 +124,6 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// The chosen postures of one asset: `chosen` is in order of asset.
-pub fn of_asset<'a>(
-    places: &'a [(Place, Option<Verdict>)],
-    asset: &AssetId,
-) -> &'a [(Place, Option<Verdict>)] {
-    let from = places.partition_point(|(place, _)| place.asset < *asset);
-    let to = from + places[from..].partition_point(|(place, _)| place.asset == *asset);
-    &places[from..to]
-}
-
 /// As people look at it: every asset there is, those of the job first.
 ///
 /// # Errors
@@ -128,11 +132,10 @@ pub fn reach(
     app: &App,
     conn: &Conn,
     job: &NewJob,
-    mut chosen: Chosen,
+    chosen: Chosen,
     scripts: &[Selected],
     now: Millis,
 ) -> Result<Reach, Refused> {
-    chosen.places.sort_by(|(a, _), (b, _)| a.cmp(b));
     let judge = Judge::new(app, conn, job, scripts, now)?;
     let with_posture = chosen.places.iter().map(|(place, _)| place.asset.clone()).collect();
     let members = Members::new(conn, job, with_posture)?;
@@ -162,9 +165,7 @@ pub fn reach(
             ClockVerdict::Skewed => reach.skewed += 1,
             ClockVerdict::Unknown => reach.clock_unknown += 1,
         }
-        let places = of_asset(&chosen.places, &asset);
-        let shown: Vec<_> =
-            scripts.iter().enumerate().map(|one| shown(&judge, one, &asset, places)).collect();
+        let shown: Vec<_> = judge.fates(&asset, chosen.of_asset(&asset)).map(shown).collect();
         reach.tasks += count(shown.iter().filter(|one| one.why_not.is_none()).count());
         inside.push(ReachHost { asset, hostname, clock, why_not: None, scripts: shown });
     }
@@ -175,14 +176,9 @@ pub fn reach(
     Ok(reach)
 }
 
-fn shown(
-    judge: &Judge<'_>,
-    (position, one): (usize, &Selected),
-    asset: &AssetId,
-    places: &[(Place, Option<Verdict>)],
-) -> ReachScript {
+fn shown((one, fate): (&Selected, Fate)) -> ReachScript {
     let script = one.row.key.clone();
-    match judge.fate((position, one), asset, places) {
+    match fate {
         Fate::Runs(resolved) => ReachScript { script, why_not: None, params: resolved.params },
         Fate::Ends(end) => ReachScript { script, why_not: Some(end.detail), params: Default::default() },
         Fate::Nothing(why) => ReachScript { script, why_not: Some(why.into()), params: Default::default() },
@@ -190,7 +186,7 @@ fn shown(
 }
 
 fn clock(app: &App, asset: &AssetId) -> ClockVerdict {
-    let limit_ms = i64::from(app.settings.dispatch.clock_limit_s) * SECOND;
+    let limit_ms = app.settings.dispatch.clock_limit_ms();
     let told = app.presence.agent(asset).and_then(|live| live.state().clock);
     told.map_or(ClockVerdict::Unknown, |(reading, _)| reading.judge(limit_ms))
 }

@@ -22,7 +22,7 @@ const LISTED: usize = 1000;
 
 /// What a job works on.
 pub struct Chosen {
-    /// Each with its verdict of now, if there still is one; of the job's assets only.
+    /// Each with its verdict of now, if there still is one; of the job's assets only, and in order of them.
     pub places: Vec<(Place, Option<Verdict>)>,
     /// In order of id; with those that were added.
     pub assets: Vec<AssetId>,
@@ -35,8 +35,17 @@ impl Chosen {
         u32::try_from(controls.len()).unwrap_or(u32::MAX)
     }
 
+    /// The chosen places of one asset.
+    pub fn of_asset(&self, asset: &AssetId) -> &[(Place, Option<Verdict>)] {
+        let from = self.places.partition_point(|(place, _)| place.asset < *asset);
+        let to = from + self.places[from..].partition_point(|(place, _)| place.asset == *asset);
+        &self.places[from..to]
+    }
+
     fn of(app: &App, members: &Members<'_>, places: Vec<(Place, Option<Verdict>)>) -> Self {
-        let places = places.into_iter().filter(|(place, _)| members.keeps_postures(&place.asset)).collect();
+        let mut places: Vec<_> =
+            places.into_iter().filter(|(place, _)| members.keeps_postures(&place.asset)).collect();
+        places.sort_by(|(a, _), (b, _)| a.cmp(b));
         Self { places, assets: members.all(app) }
     }
 }

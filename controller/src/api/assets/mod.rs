@@ -30,7 +30,7 @@ fn view(app: &App, asset: assets::Asset, tags: Vec<String>) -> Asset {
         (None, None) => AssetState::Active,
     };
     let reasons = live.as_ref().map_or_else(|| vec!["no agent".to_owned()], |live| live.reasons());
-    let limit_ms = i64::from(app.settings.dispatch.clock_limit_s) * 1000;
+    let limit_ms = app.settings.dispatch.clock_limit_ms();
     Asset {
         state,
         eligible: reasons.is_empty(),

@@ -12,7 +12,7 @@ use crate::auth::operator::User;
 use crate::error::Refused;
 use crate::http_in::Id;
 use crate::jobs::cancel;
-use crate::store::{Tx, audit, jobs, runs, tasks};
+use crate::store::{Tx, audit, runs, tasks};
 
 /// Nothing more of it begins; what is under way ends by itself.
 pub async fn pause(
@@ -63,8 +63,7 @@ pub async fn cancel(
         if run.state.is_final() {
             return Err(not(run, "the run has ended", "undo what it did: aright task undo"));
         }
-        cancel::run(app, tx, run, who, app.now())?;
-        Ok(jobs::end_if_done(tx, &run.job)?)
+        Ok(cancel::run(app, tx, run, who, app.now())?)
     })
     .await
 }
