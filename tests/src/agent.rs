@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 use crate::binaries::binary;
-use crate::cli::EnrollKey;
+use crate::cli::{Cli, EnrollKey};
+use crate::controller::Controller;
 use crate::place::Place;
 use crate::process::Running;
 
@@ -61,6 +62,17 @@ impl<'a, P: Place> Agent<'a, P> {
     pub fn install(place: &'a P, log: PathBuf) -> anyhow::Result<Self> {
         place.install(&binary("aright-agent")?, PROGRAM)?;
         Ok(Self { place, clock: Clock::Right, fail_at: None, log, running: None })
+    }
+
+    /// Installed, enrolled and started, in place of a service.
+    ///
+    /// # Errors
+    /// The words of `aright enroll-key create` or of the agent.
+    pub fn joined(place: &'a P, controller: &Controller, cli: &Cli) -> anyhow::Result<Self> {
+        let mut agent = Self::install(place, controller.lab().folder().join("agent.log"))?;
+        agent.enroll(&controller.agents_url(), &cli.enroll_key(1)?)?;
+        agent.start()?;
+        Ok(agent)
     }
 
     /// From its next start on.

@@ -27,9 +27,7 @@ fn a_posture_that_could_not_be_told_is_told_later() -> anyhow::Result<()> {
          touches: [/etc/login.defs]\nbody: |\n  sleep 3\n  sed -i 's/^PASS_MAX_DAYS.*/PASS_MAX_DAYS 30/' /etc/login.defs\n",
     )?;
     let chamber = Chamber::new(&lab)?;
-    let mut agent = Agent::install(&chamber, lab.folder().join("agent.log"))?;
-    agent.enroll(&controller.agents_url(), &cli.enroll_key(1)?)?;
-    agent.start()?;
+    let _agent = Agent::joined(&chamber, &controller, &cli)?;
     let filter = PostureFilter { control: vec![CONTROL.parse()?], ..PostureFilter::default() };
     let status = || -> anyhow::Result<Option<String>> {
         let postures = cli.json(&["posture", "list", "--control", CONTROL])?;

@@ -29,9 +29,7 @@ fn a_script_that_runs_is_ended_with_all_that_it_started() -> anyhow::Result<()> 
         cli.approve(&controller, &sleeper(&canary, key, traps))?;
     }
     let chamber = Chamber::new(&lab)?;
-    let mut agent = Agent::install(&chamber, lab.folder().join("agent.log"))?;
-    agent.enroll(&controller.agents_url(), &cli.enroll_key(1)?)?;
-    agent.start()?;
+    let agent = Agent::joined(&chamber, &controller, &cli)?;
     let asset = cli.reported()?;
     let listing = || Listing::of_root(&chamber.root(), &agent.state());
     let before = listing()?;

@@ -50,9 +50,7 @@ fn run(name: &str, body: &str) -> anyhow::Result<(TaskDetail, usize, Vec<String>
     let cli = Cli::log_in(&controller)?;
     let script = cli.approve(&controller, &script(name, body))?;
     let chamber = Chamber::new(&lab)?;
-    let mut agent = Agent::install(&chamber, lab.folder().join("agent.log"))?;
-    agent.enroll(&controller.agents_url(), &cli.enroll_key(1)?)?;
-    agent.start()?;
+    let agent = Agent::joined(&chamber, &controller, &cli)?;
     let asset = cli.reported()?;
     let listing = || Listing::of_root(&chamber.root(), &agent.state());
     let before = listing()?;

@@ -21,9 +21,7 @@ fn a_preview_shows_what_the_run_then_does() -> anyhow::Result<()> {
     let controller = Controller::start(&lab)?;
     let cli = Cli::log_in(&controller)?;
     let chamber = Chamber::new(&lab)?;
-    let mut agent = Agent::install(&chamber, lab.folder().join("agent.log"))?;
-    agent.enroll(&controller.agents_url(), &cli.enroll_key(1)?)?;
-    agent.start()?;
+    let agent = Agent::joined(&chamber, &controller, &cli)?;
     let asset = cli.reported()?;
     let listing = || Listing::of_root(&chamber.root(), &agent.state());
 

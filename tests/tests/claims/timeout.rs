@@ -30,9 +30,7 @@ fn nothing_of_a_script_outlives_its_time() -> anyhow::Result<()> {
     let canary = Canary::new(&lab)?;
     let script = cli.approve(&controller, &endless(&canary))?;
     let chamber = Chamber::new(&lab)?;
-    let mut agent = Agent::install(&chamber, lab.folder().join("agent.log"))?;
-    agent.enroll(&controller.agents_url(), &cli.enroll_key(1)?)?;
-    agent.start()?;
+    let _agent = Agent::joined(&chamber, &controller, &cli)?;
     let asset = cli.reported()?;
     let before = Listing::of(&[&chamber.path("/etc")])?;
 
