@@ -140,6 +140,7 @@ impl<'a> Look<'a> {
             Probe::KernelModule(with) => kernel_module::see(self, with),
             Probe::SshdOption(with) => sshd_option::see(self, with),
             Probe::Os(with) => os::see(self, with),
+            Probe::RegistryValue(_) => Seen::error(ErrorCode::NotSupported, "this system has no registry"),
         }
     }
 

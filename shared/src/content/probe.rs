@@ -20,6 +20,7 @@ pub enum Probe {
     Mount(Mount),
     KernelModule(KernelModule),
     SshdOption(SshdOption),
+    RegistryValue(RegistryValue),
     Os(Os),
 }
 
@@ -162,6 +163,16 @@ fn sshd_config() -> String {
     "/etc/ssh/sshd_config".into()
 }
 
+/// A value of the Windows registry: a number for `REG_DWORD` and `REG_QWORD`, text for `REG_SZ` and
+/// `REG_EXPAND_SZ`, a list for `REG_MULTI_SZ`, hexadecimal text for `REG_BINARY`; of the 64-bit view.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryValue {
+    /// `HKLM\…`; `{instance}` stands for the instance.
+    pub key: String,
+    pub name: String,
+}
+
 /// What the system says it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -198,7 +209,7 @@ impl Probe {
         use DataType as T;
         Some(match self {
             Self::FileContent(_) | Self::Account(_) => Shape::List,
-            Self::ConfigValue(_) | Self::Package(_) | Self::Os(_) => Shape::Single,
+            Self::ConfigValue(_) | Self::Package(_) | Self::RegistryValue(_) | Self::Os(_) => Shape::Single,
             // Algorithms are lists, all else is single.
             Self::SshdOption(_) => return None,
             Self::FileAttributes(_) => Shape::Record(&[
@@ -251,6 +262,7 @@ impl Probe {
             Self::KernelModule(with) => check_name("name", &with.name, "_-{}"),
             Self::Package(with) => check_name("name", &with.name, ".+-{}"),
             Self::Service(with) => check_name("name", &with.name, "@.:_-{}"),
+            Self::RegistryValue(with) => check_registry(with),
             Self::Account(_) | Self::Os(_) => Ok(()),
         }
     }
@@ -269,6 +281,7 @@ impl Probe {
             Self::Mount(with) => with.point = put(&with.point),
             Self::Package(with) => with.name = put(&with.name),
             Self::SshdOption(with) => with.config = put(&with.config),
+            Self::RegistryValue(with) => with.key = put(&with.key),
             Self::Account(_) | Self::Os(_) => {}
         }
         probe
@@ -284,6 +297,30 @@ fn check_paths(paths: &[String]) -> Result<(), String> {
     }) {
         Some(path) => Err(format!("path {path:?}: must be absolute and without \"..\"")),
         None => Ok(()),
+    }
+}
+
+fn check_registry(with: &RegistryValue) -> Result<(), String> {
+    check_key(&with.key).map_err(|why| format!("key {:?}: {why}", with.key))?;
+    let odd = |c: char| c.is_control() || c == '\\';
+    if with.name.is_empty() || with.name.len() > 255 || with.name.contains(odd) {
+        return Err(format!("name {:?}: 1 to 255 characters, no backslash", with.name));
+    }
+    Ok(())
+}
+
+/// Whether a text names a key of the machine's registry, as `HKLM\SOFTWARE\…`.
+///
+/// # Errors
+/// What it should look like.
+pub fn check_key(key: &str) -> Result<(), String> {
+    let odd = |part: &str| part.is_empty() || part.len() > 255 || part.contains(char::is_control);
+    match key.strip_prefix("HKLM\\") {
+        Some(rest) if rest.len() <= 1024 && !rest.split('\\').any(odd) => Ok(()),
+        _ => {
+            Err("must be a key below HKLM, such as HKLM\\SOFTWARE\\Policies, without a backslash at its end"
+                .into())
+        }
     }
 }
 
