@@ -1,43 +1,22 @@
 //! From a judged change to the host: originals kept first, then each thing exchanged and verified.
 
 pub mod originals;
+#[cfg_attr(target_os = "linux", path = "commit/place/linux.rs")]
+#[cfg_attr(windows, path = "commit/place/windows.rs")]
 pub mod place;
 
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use aright_shared::id::TaskId;
 
 pub use originals::{Entry, Originals};
-pub use place::PlaceError;
 use place::{Aside, Place, Step};
+pub use place::{PlaceError, Tree};
 
-use crate::meta::{Kind, Meta};
-use crate::stage::Change;
+use crate::change::Change;
+use crate::meta::Meta;
 use crate::task::fail;
 use crate::task::goal::Judged;
-
-/// Where changes go: the root of the host's tree (`/`, or a view of it), held open.
-#[derive(Debug)]
-pub struct Tree {
-    root: OwnedFd,
-}
-
-impl Tree {
-    /// # Errors
-    /// It is no folder that can be opened.
-    pub fn open(root: &Path) -> std::io::Result<Self> {
-        Ok(Self { root: std::fs::File::open(root)?.into() })
-    }
-
-    /// One name of it; `None` when its folder does not exist.
-    ///
-    /// # Errors
-    /// See [`Place::open`].
-    pub fn place(&self, path: &Path) -> Result<Option<Place>, PlaceError> {
-        Place::open(&self.root, path)
-    }
-}
 
 /// Keeps the originals of everything that the change set touches, in `dir`; the host is only read. Folders that
 /// declared files will need and that are missing are added: root's, 0755.
@@ -56,14 +35,10 @@ pub(crate) fn keep_changes(
 ) -> Result<Originals, PlaceError> {
     let mut all = changes.to_vec();
     for parent in missing_parents(tree, changes)? {
-        all.push(Change { path: parent, before: None, after: Some(made_folder()) });
+        all.push(Change { path: parent, before: None, after: Some(Meta::of_made_folder()) });
     }
     all.sort_by(|a, b| a.path.cmp(&b.path));
-    Originals::keep(dir, &tree.root, sequence, all)
-}
-
-fn made_folder() -> Meta {
-    Meta { kind: Kind::Folder, mode: 0o755, uid: 0, gid: 0, xattrs: Default::default() }
+    Originals::keep(dir, tree, sequence, all)
 }
 
 /// Folders that no change makes and that are not there.

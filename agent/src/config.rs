@@ -8,7 +8,6 @@ use aright_shared::digest::Digest;
 use aright_shared::id::Key;
 use serde::{Deserialize, Serialize};
 
-use crate::cage::plan::REPLACED;
 use crate::paths;
 
 /// The settings file, every key optional. An unknown key is an error.
@@ -143,9 +142,9 @@ impl Config {
                 "interpreters: {program:?} must be an absolute path, such as \"/usr/bin/perl\""
             );
             anyhow::ensure!(
-                !REPLACED.iter().any(|folder| program.starts_with(folder)),
+                !paths::OUT_OF_SIGHT.iter().any(|folder| program.starts_with(folder)),
                 "interpreters: {program:?} is out of a script's sight; next: a program outside of {}",
-                REPLACED.join(" ")
+                paths::OUT_OF_SIGHT.join(" ")
             );
         }
         for path in self.deny.paths.iter().chain(&self.never_read) {

@@ -1,11 +1,12 @@
 //! Proof of contact after a change that can lock people out: a new connection to the controller, and every
 //! probe of the host's health that held before.
 
-mod sshd;
+#[cfg_attr(target_os = "linux", path = "confirm/linux.rs")]
+#[cfg_attr(windows, path = "confirm/windows.rs")]
+mod system;
 
 use std::collections::BTreeSet;
 use std::net::ToSocketAddrs as _;
-use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ pub enum Probe {
     SshdAnswers,
     SshdSettings,
     Administrator,
+    RemoteDesktop,
+    RemoteManagement,
     DefaultRoute,
     NameLookup,
 }
@@ -32,6 +35,8 @@ impl std::fmt::Display for Probe {
             Self::SshdAnswers => "sshd answers",
             Self::SshdSettings => "sshd accepts its settings",
             Self::Administrator => "sshd lets a member of sudo or wheel in",
+            Self::RemoteDesktop => "remote desktop answers",
+            Self::RemoteManagement => "remote management (WinRM) answers",
             Self::DefaultRoute => "there is a default route",
             Self::NameLookup => "names are looked up",
         })
@@ -44,14 +49,9 @@ pub struct Health(BTreeSet<Probe>);
 
 impl Health {
     /// Looks at this host. `name` is one that can be looked up, such as the controller's.
-    pub fn look(root: &Path, name: Option<&str>) -> Self {
-        let probes = [
-            (Probe::SshdAnswers, sshd::answers()),
-            (Probe::SshdSettings, sshd::accepts_its_settings()),
-            (Probe::Administrator, sshd::lets_an_administrator_in(root)),
-            (Probe::DefaultRoute, has_default_route(root)),
-            (Probe::NameLookup, name.is_some_and(can_look_up)),
-        ];
+    pub fn look(name: Option<&str>) -> Self {
+        let mut probes = system::look();
+        probes.push((Probe::NameLookup, name.is_some_and(can_look_up)));
         Self(probes.into_iter().filter(|(_, holds)| *holds).map(|(probe, _)| probe).collect())
     }
 
@@ -95,22 +95,6 @@ pub fn within(
         }
         std::thread::sleep(PAUSE);
     }
-}
-
-fn has_default_route(root: &Path) -> bool {
-    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
-    let v4 = |line: &str| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        fields.get(1) == Some(&"00000000") && fields.get(7) == Some(&"00000000")
-    };
-    let v6 = |line: &str| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        let everywhere =
-            fields.first() == Some(&"00000000000000000000000000000000") && fields.get(1) == Some(&"00");
-        everywhere && fields.last().is_some_and(|device| *device != "lo")
-    };
-    read("proc/thread-self/net/route").lines().any(v4)
-        || read("proc/thread-self/net/ipv6_route").lines().any(v6)
 }
 
 /// On a thread of its own: a resolver may be silent for a long time.
@@ -162,18 +146,5 @@ mod tests {
             if looks.get() == 2 { before.clone() } else { Health::default() }
         };
         assert!(within(Duration::from_secs(5), &Reached(true), &before, look).is_ok());
-    }
-
-    #[test]
-    fn a_default_route_of_either_kind_is_seen() {
-        let dir = tempfile::tempdir().expect("folder");
-        let net = dir.path().join("proc/thread-self/net");
-        std::fs::create_dir_all(&net).expect("folder");
-        std::fs::write(net.join("route"), "Iface\tDestination\nlo 0000007F 0 1 0 0 0 000000FF 0\n")
-            .expect("write");
-        assert!(!has_default_route(dir.path()));
-        let route = "eth0 00000000 0100000A 0003 0 0 0 00000000 0 0 0\n";
-        std::fs::write(net.join("route"), route).expect("write");
-        assert!(has_default_route(dir.path()));
     }
 }

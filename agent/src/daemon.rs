@@ -28,6 +28,7 @@ use crate::config::Config;
 use crate::host::{HostThread, Network};
 use crate::identity::{Identity, StateDir};
 use crate::link::{Floor, Link, wall_us};
+use crate::service;
 
 /// Orders that may wait for the host thread.
 const QUEUE: usize = 16;
@@ -54,22 +55,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until the service is to stop.
 ///
 /// # Errors
 /// Not enrolled, damaged state, no runtime.
 pub fn run(config: Config, network: Network) -> anyhow::Result<()> {
-    // Before any other process is started.
-    crate::cage::cgroup::settle();
+    service::settle();
     let host = HostThread::start(network)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let agent = Arc::new(Agent::open(config, host)?);
         info!(asset.id = %agent.identity.asset, controller = agent.link().url(), "agent started");
-        notify_systemd();
+        service::ready();
         // Few: a controller that orders more than is obeyed is not listened to meanwhile.
         let (orders, inbox) = mpsc::channel(QUEUE);
-        let stop = stop_signal()?;
+        let stop = service::stopped()?;
         tokio::select! {
             result = poll::run(agent.clone(), orders) => result,
             result = work::run(agent.clone(), inbox) => result,
@@ -78,23 +78,6 @@ pub fn run(config: Config, network: Network) -> anyhow::Result<()> {
                 info!("agent stopped");
                 Ok(())
             }
-        }
-    })
-}
-
-fn notify_systemd() {
-    // Without a service manager there is nobody to tell.
-    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
-}
-
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
         }
     })
 }

@@ -7,6 +7,8 @@ use std::thread;
 use anyhow::Context as _;
 use tokio::sync::oneshot;
 
+use crate::system;
+
 type Work = Box<dyn FnOnce() + Send>;
 
 /// Hands work to the host thread. The thread ends when the last handle is gone.
@@ -30,7 +32,7 @@ impl HostThread {
         let (work, queue) = mpsc::channel::<Work>();
         let (ready, is_ready) = mpsc::channel();
         thread::Builder::new().name("host".into()).spawn(move || {
-            let entered = enter(network);
+            let entered = system::enter(network);
             let go_on = entered.is_ok();
             if ready.send(entered).is_err() || !go_on {
                 return;
@@ -58,14 +60,5 @@ impl HostThread {
         });
         self.work.send(work).ok().context("the host thread has ended")?;
         result.await.context("the host thread ended while it worked")
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn enter(network: Network) -> anyhow::Result<()> {
-    match network {
-        Network::Host => Ok(()),
-        Network::Private => nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
-            .context("a network namespace of its own"),
     }
 }

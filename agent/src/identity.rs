@@ -1,8 +1,7 @@
 //! Who this agent is: its key (made here, never leaves), its certificate, and what it pinned at enrolment.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -16,7 +15,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 
-use crate::durable;
+use crate::{durable, system};
 
 /// The folder that holds all the agent knows about itself.
 #[derive(Clone, Debug)]
@@ -46,19 +45,9 @@ impl StateDir {
     /// # Errors
     /// It cannot be made, or others may enter it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        use std::os::unix::fs::PermissionsExt as _;
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
+        system::make_private_folders(path)
             .with_context(|| format!("cannot make the state folder {}", path.display()))?;
-        let mode = fs::metadata(path)?.permissions().mode() & 0o777;
-        ensure!(
-            mode & 0o077 == 0,
-            "state folder {} has mode {mode:04o}: it holds the agent's key; next: chmod 0700 {}",
-            path.display(),
-            path.display()
-        );
+        system::check_private(path)?;
         Ok(Self(path.to_owned()))
     }
 

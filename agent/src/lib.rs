@@ -3,8 +3,12 @@
 //! `daemon` → `link`, `task` → `stage`, `cage`, `commit`, `evaluate` → `probe`.
 //! `cage` knows no jobs, probes know no network.
 
+#[cfg_attr(target_os = "linux", path = "activate/linux.rs")]
+#[cfg_attr(windows, path = "activate/windows.rs")]
 pub mod activate;
+#[cfg(target_os = "linux")]
 pub mod cage;
+pub mod change;
 pub mod cli;
 pub mod clock;
 pub mod commit;
@@ -22,13 +26,24 @@ pub mod link;
 pub mod local;
 pub mod managed;
 pub mod mask;
+#[cfg_attr(target_os = "linux", path = "meta/linux.rs")]
+#[cfg_attr(windows, path = "meta/windows.rs")]
 pub mod meta;
 pub mod paths;
 pub mod preview;
 pub mod probe;
+#[cfg_attr(target_os = "linux", path = "root/linux.rs")]
+#[cfg_attr(windows, path = "root/windows.rs")]
 pub mod root;
+#[cfg_attr(target_os = "linux", path = "service/linux.rs")]
+#[cfg_attr(windows, path = "service/windows.rs")]
+pub mod service;
 pub mod sight;
+#[cfg(target_os = "linux")]
 pub mod stage;
+#[cfg_attr(target_os = "linux", path = "system/linux.rs")]
+#[cfg_attr(windows, path = "system/windows.rs")]
+pub mod system;
 pub mod task;
 pub mod undo;
 pub mod verify;

@@ -16,8 +16,6 @@ use aright_shared::text::{self, plain};
 use aright_shared::time::{Clock as _, Millis, WallClock};
 use serde_json::json;
 
-use crate::activate::Live;
-use crate::commit::Tree;
 use crate::commit::place::shown;
 use crate::config::Config;
 use crate::enroll::Invitation;
@@ -25,9 +23,9 @@ use crate::evaluate::{Evaluation, Evaluator};
 use crate::identity::StateDir;
 use crate::probe::View;
 use crate::root::Root;
-use crate::stage::host::Secrets;
+use crate::task::host::Host as _;
 use crate::task::spool::Spool;
-use crate::{preview, undo};
+use crate::{preview, sight, undo};
 
 /// A control fails, or a preview: for scripts that ask by exit code.
 const FAILS: u8 = 3;
@@ -271,13 +269,12 @@ pub fn undo(config: &Config, task: Option<TaskId>) -> anyhow::Result<ExitCode> {
         Some(task) => task,
         None => undo::last(&spool)?,
     };
-    let tree = Tree::open(Path::new("/"))?;
-    let (journal, reversal) = undo::kept(&spool, &task, &tree, &Live::here())?;
+    let here = sight::this_host(config, state.path(), Library::builtin(), None)?;
+    let (journal, reversal) = undo::kept(&spool, &task, here.tree(), here.live())?;
     for path in &reversal.files.restored {
         say(&format!("restored {}", shown(path)));
     }
-    let secrets = Secrets::with(&config.never_read());
-    let both = undo::conflict_diffs(&journal, &tree, &reversal.files, &|path| secrets.hold(path));
+    let both = undo::conflict_diffs(&journal, here.tree(), &reversal.files, &|path| here.is_secret(path));
     for conflict in &reversal.files.conflicts {
         let path = shown(&conflict.path);
         match both.iter().find(|diff| diff.path == path) {

@@ -3,8 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|arg| arg == aright_agent::cage::launcher::ARGUMENT) {
-        aright_agent::cage::launcher::main();
-    }
+    aright_agent::service::launched();
     aright_agent::cli::main()
 }

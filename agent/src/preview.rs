@@ -17,7 +17,6 @@ use aright_shared::task::{Delivery, TaskKind, TaskOrder, TaskReport};
 use aright_shared::time::{Clock as _, HOUR, WallClock};
 use aright_shared::values::{Resolved, Want, failing_or_all, resolve};
 
-use crate::cage::plan::User;
 use crate::config::Config;
 use crate::confirm::Contact;
 use crate::evaluate::Evaluator;
@@ -26,7 +25,7 @@ use crate::root::Root;
 use crate::task::host::Cancel;
 use crate::task::spool::Spool;
 use crate::task::{Task, execute};
-use crate::{sight, verify};
+use crate::{sight, system, verify};
 
 /// The script of a YAML file, or of the library by its key.
 ///
@@ -138,14 +137,8 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn make() -> anyhow::Result<Self> {
-        use std::os::unix::fs::DirBuilderExt as _;
-        // Where it leaves no trace on a disk, for who may write there.
-        let folder = if User::of_this_process().is_none() { "/run".into() } else { std::env::temp_dir() };
-        let path = folder.join(format!("aright-preview-{}", TaskId::new()));
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .with_context(|| format!("cannot make {}", path.display()))?;
+        let path = system::scratch().join(format!("aright-preview-{}", TaskId::new()));
+        system::make_private_folder(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
     }
 }

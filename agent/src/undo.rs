@@ -9,10 +9,10 @@ use aright_shared::outcome::HostChange;
 use aright_shared::task::{ActivationResult, FileChange, FileDiff};
 
 use crate::activate::{self, Live, Planned};
+use crate::change::Change;
 use crate::commit::place::{Aside, Place, Step};
 use crate::commit::{Entry, Originals, PlaceError, Tree};
 use crate::diff::{self, Sources};
-use crate::stage::Change;
 use crate::task::fail;
 use crate::task::journal::{Journal, JournalError, Step as Taken};
 use crate::task::spool::{Spool, SpoolError, Wait};

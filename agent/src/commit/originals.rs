@@ -2,16 +2,15 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::place::{Place, PlaceError, Stamp, copy, shown};
+use super::place::{PlaceError, Stamp, Tree, copy, shown};
+use crate::change::Change;
 use crate::durable;
 use crate::meta::{Kind, Meta};
-use crate::stage::Change;
+use crate::system;
 
 /// One thing that a task changes, and when its original was last written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,14 +59,14 @@ impl Originals {
     ///
     /// # Errors
     /// [`PlaceError::Clash`] when a thing is no longer what the change set says.
-    pub fn keep(dir: &Path, root: &OwnedFd, sequence: u64, changes: Vec<Change>) -> Result<Self, PlaceError> {
+    pub fn keep(dir: &Path, tree: &Tree, sequence: u64, changes: Vec<Change>) -> Result<Self, PlaceError> {
         let fault = |doing, source| PlaceError::Io { path: shown(dir), doing, source };
-        let made = fs::DirBuilder::new().mode(0o700).create(dir);
+        let made = system::make_private_folder(dir);
         made.map_err(|source| fault("cannot make the folder for originals", source))?;
         let entries = changes.into_iter().map(|change| Entry { change, mtime: None }).collect();
         let mut kept = Self { dir: dir.to_owned(), manifest: Manifest { sequence, entries } };
         for n in 0..kept.manifest.entries.len() {
-            kept.keep_one(root, n)?;
+            kept.keep_one(tree, n)?;
         }
         let bytes = serde_json::to_vec_pretty(&kept.manifest).map_err(io::Error::from);
         bytes
@@ -76,10 +75,10 @@ impl Originals {
         Ok(kept)
     }
 
-    fn keep_one(&mut self, root: &OwnedFd, n: usize) -> Result<(), PlaceError> {
+    fn keep_one(&mut self, tree: &Tree, n: usize) -> Result<(), PlaceError> {
         let target = self.content(n);
         let entry = &mut self.manifest.entries[n];
-        let Some(place) = Place::open(root, &entry.change.path)? else {
+        let Some(place) = tree.place(&entry.change.path)? else {
             return match &entry.change.before {
                 // Its folder is itself made by this commit.
                 None => Ok(()),
@@ -103,7 +102,7 @@ impl Originals {
         let (from, mtime) = place.read()?;
         entry.mtime = Some(mtime);
         let keep = || -> io::Result<_> {
-            let mut to = File::options().write(true).create_new(true).mode(0o600).open(&target)?;
+            let mut to = system::private_file().create_new(true).open(&target)?;
             let digest = copy(from, &mut to, entry.original_size())?;
             to.sync_all()?;
             Ok(digest)

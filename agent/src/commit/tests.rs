@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::*;
-use crate::meta::{Bytes, open_path, set_xattrs};
+use crate::meta::{Bytes, Kind, open_path, set_xattrs};
 use crate::undo::{self, Progress};
 
 /// host/, stage/ and originals/ in one throwaway folder.

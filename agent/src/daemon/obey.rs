@@ -16,7 +16,6 @@ use crate::config::Config;
 use crate::confirm::Contact;
 use crate::link::Backoff;
 use crate::sight;
-use crate::stage::{Stage, StageSpec};
 use crate::task::here::Here;
 use crate::task::host::Cancel;
 use crate::task::journal::{Journal, Step};
@@ -62,17 +61,6 @@ pub fn here(agent: &Agent) -> anyhow::Result<Here> {
     let name = host_name(agent.link().url());
     sight::this_host(&agent.config, agent.state.path(), agent.library, name)
         .context("the root folder cannot be opened")
-}
-
-/// How scripts are confined here, found by opening a stage and closing it again; else why they cannot be.
-pub fn confinement() -> String {
-    match Stage::open(&StageSpec::new(Vec::new())) {
-        Ok(stage) => {
-            let confinement = stage.confinement();
-            format!("{}: {}", confinement.stage, confinement.layers.join(", "))
-        }
-        Err(error) => format!("{}: {:#}", error.refusal(), anyhow::Error::from(error)),
-    }
 }
 
 /// The name in a URL, where it is a name: an address says nothing about name look-up.

@@ -22,6 +22,7 @@ use crate::facts;
 use crate::link::Backoff;
 use crate::probe::View;
 use crate::root::Root;
+use crate::task::here::confinement;
 
 /// What the check-in brought.
 #[derive(Debug)]
@@ -97,7 +98,7 @@ async fn evaluate(agent: &Arc<Agent>, known: &mut Option<()>) -> Result<(), Owed
     let library = agent.library;
     let facts = match known {
         Some(()) => None,
-        None => match agent.host.call(obey::confinement).await {
+        None => match agent.host.call(confinement).await {
             Ok(support) => Some(facts::facts(support)),
             Err(error) => {
                 error!("facts: {error:#}");

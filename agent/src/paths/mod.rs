@@ -7,6 +7,9 @@ mod linux;
 #[cfg(target_os = "linux")]
 use linux as system;
 
+/// Where a script sees nothing of the host's.
+pub use system::OUT_OF_SIGHT;
+
 /// The settings file unless `--config` names another.
 pub fn default_config() -> PathBuf {
     PathBuf::from(system::CONFIG)

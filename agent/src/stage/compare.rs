@@ -14,11 +14,11 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::unistd::{AccessFlags, access};
 
-use super::change::{Change, ChangeSet};
 use super::declared::{Declared, IGNORED};
 use crate::cage::channel::{By, WritableFolder};
 use crate::cage::mounts::COPY_OF;
 use crate::cage::plan::User;
+use crate::change::{Change, ChangeSet};
 use crate::meta::{Bytes, Meta, open_path, proc_path};
 
 /// Deepest folder, counted from where the stage is writable.

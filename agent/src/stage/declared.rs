@@ -7,8 +7,8 @@ use std::{fs, io};
 
 use aright_shared::content::script::Touch;
 
-use super::change::Change;
 use super::host;
+use crate::change::Change;
 use crate::meta::{Kind, Meta};
 
 /// Longest chain of links.

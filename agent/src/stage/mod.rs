@@ -5,7 +5,6 @@
 //! host ([`Compared`]), whose root the controls are judged on and whose files a commit reads. Dropping any of
 //! them takes the stage away; the host was never touched.
 
-pub mod change;
 mod compare;
 mod declared;
 pub mod host;
@@ -26,7 +25,7 @@ use aright_shared::content::script::{Interpreter, Limits, Network, Touch};
 use aright_shared::outcome::Refusal;
 use aright_shared::task::{Confinement, Overreach, ScriptResult};
 
-pub use change::{Change, ChangeSet};
+pub use crate::change::{Change, ChangeSet};
 pub use declared::{Declared, Unresolved};
 pub use refusals::Obstacle;
 pub use run::{Cancel, RunError, interpreter};

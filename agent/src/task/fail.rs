@@ -18,6 +18,6 @@ pub fn point(scope: &str, name: &str) {
     }
     let seen = SEEN.fetch_add(1, Ordering::Relaxed) + 1;
     if nth.parse() == Ok(seen) {
-        nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).expect("a process may kill itself");
+        crate::system::die();
     }
 }

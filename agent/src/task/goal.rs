@@ -9,7 +9,7 @@ use aright_shared::posture::{Reading, Spot, Verdict};
 use aright_shared::task::{Judged as JudgedReading, Target, TargetResult};
 
 use super::host::{Compared, Sight};
-use crate::stage::Change;
+use crate::change::Change;
 
 /// The targets that apply here, with what was seen before.
 #[derive(Clone, Debug)]

@@ -12,9 +12,9 @@ use aright_shared::posture::{Managed, Spot, Verdict};
 use aright_shared::task::{Confinement, Judged, Overreach, ScriptResult, Target};
 
 use crate::activate::Live;
+use crate::change::Change;
 use crate::commit::Tree;
 use crate::confirm::Health;
-use crate::stage::Change;
 use crate::verify::Refused;
 
 /// What an evaluation says of one target. In a stage, what only the live host can decide passes as pending.

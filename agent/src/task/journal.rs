@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::fail;
 use crate::commit::Originals;
-use crate::durable;
+use crate::{durable, system};
 
 macro_rules! steps {
     ($($(#[$doc:meta])* $step:ident = $word:literal after [$($before:ident)*],)+) => {
@@ -144,14 +144,12 @@ impl Journal {
             durable::write(&aside.join("delivery.json"), &serde_json::to_vec(delivery)?)
         };
         make().map_err(fault("cannot write the order down"))?;
-        let mut journal = Self::open(&aside, task.clone(), clock)?;
-        journal.take(Step::Accepted)?;
-        journal.dir = all.join(task.as_str());
-        let name = || -> io::Result<()> {
-            fs::rename(&aside, &journal.dir)?;
-            File::open(all)?.sync_all()
-        };
+        // Closed before its folder is renamed: Windows renames none that holds an open file.
+        Self::open(&aside, task.clone(), clock.clone())?.take(Step::Accepted)?;
+        let dir = all.join(task.as_str());
+        let name = || fs::rename(&aside, &dir).and_then(|()| system::sync_folder(all));
         name().map_err(fault("cannot name its folder"))?;
+        let journal = Self::open(&dir, task, clock)?;
         fail::point("after", "spooled");
         Ok(journal)
     }

@@ -2,6 +2,8 @@
 
 pub mod fail;
 pub mod goal;
+#[cfg_attr(target_os = "linux", path = "here/linux.rs")]
+#[cfg_attr(windows, path = "here/windows.rs")]
 pub mod here;
 pub mod host;
 pub mod journal;

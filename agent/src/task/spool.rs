@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use aright_shared::time::{DAY, HOUR, Millis};
 use aright_shared::wire::Undone;
 
 use super::journal::{ClockDebug, Journal, JournalError, Step};
+use crate::system;
 
 /// Most tasks whose results may wait for a controller: beyond that none is taken in.
 pub const MAX_WAITING: usize = 1000;
@@ -121,7 +121,7 @@ impl Spool {
     pub fn open(dir: &Path, clock: Arc<dyn ClockDebug>) -> Result<Self, SpoolError> {
         let spool = Self { dir: dir.to_owned(), clock };
         let fault = |source| SpoolError::Io { path: dir.to_owned(), source };
-        fs::DirBuilder::new().mode(0o700).recursive(true).create(dir).map_err(fault)?;
+        system::make_private_folders(dir).map_err(fault)?;
         Ok(spool)
     }
 
@@ -132,13 +132,7 @@ impl Spool {
     pub fn lock(&self, wait: Wait) -> Result<HostLock, SpoolError> {
         let path = self.dir.join(".lock");
         let fault = |source| SpoolError::Io { path: path.clone(), source };
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(fault)?;
+        let file = system::private_file().create(true).truncate(false).open(&path).map_err(fault)?;
         let mut tries = match wait {
             Wait::ForIt => {
                 file.lock().map_err(fault)?;
@@ -286,9 +280,7 @@ impl Spool {
     /// # Errors
     /// Those of statvfs(3).
     pub fn free_bytes(&self) -> Result<u64, SpoolError> {
-        let stat = nix::sys::statvfs::statvfs(&self.dir);
-        let stat = stat.map_err(|error| SpoolError::Io { path: self.dir.clone(), source: error.into() })?;
-        Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
+        system::free_bytes(&self.dir).map_err(|source| SpoolError::Io { path: self.dir.clone(), source })
     }
 
     /// The number of the next commit on this host.

@@ -22,10 +22,10 @@ use super::host::{Compared, Ran, Sight, Standing};
 use super::spool::Pending;
 use super::*;
 use crate::activate::Live;
+use crate::change::Change;
 use crate::commit::Tree;
 use crate::confirm::{Health, Probe};
 use crate::meta::Meta;
-use crate::stage::Change;
 use crate::verify::Refused;
 
 struct World {

@@ -5,8 +5,8 @@ use aright_shared::outcome::{HostChange, Outcome};
 use aright_shared::time::{DAY, HOUR};
 
 use super::*;
+use crate::change::Change;
 use crate::commit::{Tree, keep_changes};
-use crate::stage::Change;
 use crate::task::spool::{Pending, Retention, Spool, SpoolError, Wait};
 
 #[derive(Debug)]

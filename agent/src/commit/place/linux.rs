@@ -73,6 +73,28 @@ impl Aside {
     }
 }
 
+/// Where changes go: the root of the host's tree (`/`, or a view of it), held open.
+#[derive(Debug)]
+pub struct Tree {
+    root: OwnedFd,
+}
+
+impl Tree {
+    /// # Errors
+    /// It is no folder that can be opened.
+    pub fn open(root: &Path) -> std::io::Result<Self> {
+        Ok(Self { root: std::fs::File::open(root)?.into() })
+    }
+
+    /// One name of it; `None` when its folder does not exist.
+    ///
+    /// # Errors
+    /// See [`Place::open`].
+    pub fn place(&self, path: &Path) -> Result<Option<Place>, PlaceError> {
+        Place::open(&self.root, path)
+    }
+}
+
 /// A folder, opened beneath a root without following any link, and one name in it.
 #[derive(Debug)]
 pub struct Place {
@@ -86,7 +108,7 @@ impl Place {
     ///
     /// # Errors
     /// A link on the way, or what openat2(2) says.
-    pub fn open(root: &OwnedFd, path: &Path) -> Result<Option<Self>, PlaceError> {
+    fn open(root: &OwnedFd, path: &Path) -> Result<Option<Self>, PlaceError> {
         let fault =
             |doing, source: nix::Error| PlaceError::Io { path: shown(path), doing, source: source.into() };
         let inside = path.strip_prefix("/").unwrap_or(path);

@@ -53,6 +53,11 @@ pub enum Kind {
 pub struct Bytes(pub Vec<u8>);
 
 impl Meta {
+    /// Of a folder that is made because a declared file needs it.
+    pub fn of_made_folder() -> Self {
+        Self { kind: Kind::Folder, mode: 0o755, uid: 0, gid: 0, xattrs: Xattrs::new() }
+    }
+
     /// Of what `name` in `dir` is; a link is not followed. `None` when there is nothing.
     ///
     /// # Errors

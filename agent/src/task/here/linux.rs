@@ -13,14 +13,15 @@ use aright_shared::outcome::Refusal;
 use aright_shared::posture::{Managed, Spot, Verdict};
 use aright_shared::task::{Confinement, Overreach, ScriptResult, Target};
 
-use super::host::{Cancel, Compared, Host, Ran, Sight, Standing};
 use crate::activate::Live;
-use crate::cage::plan::User;
+use crate::change::Change;
 use crate::commit::Tree;
 use crate::config::RespectManaged;
 use crate::confirm::Health;
 use crate::stage::host::Secrets;
-use crate::stage::{self, Change, Declared, ScriptRun, Stage, StageSpec};
+use crate::stage::{self, Declared, ScriptRun, Stage, StageSpec};
+use crate::system;
+use crate::task::host::{Cancel, Compared, Host, Ran, Sight, Standing};
 use crate::verify::Refused;
 
 /// What a task asks of evaluation.
@@ -126,7 +127,7 @@ impl Host for Here {
     }
 
     fn sees_all(&self) -> bool {
-        User::of_this_process().is_none()
+        system::sees_all()
     }
 
     fn denies(&self, path: &Path) -> bool {
@@ -160,7 +161,7 @@ impl Host for Here {
     }
 
     fn health(&self) -> Health {
-        Health::look(Path::new("/"), self.settings.name.as_deref())
+        Health::look(self.settings.name.as_deref())
     }
 
     fn stage(
@@ -182,6 +183,17 @@ impl Host for Here {
             run,
             judge: Judge { evaluator: self.evaluator.clone(), script: script.clone() },
         }))
+    }
+}
+
+/// How scripts are confined here, found by opening a stage and closing it again; else why they cannot be.
+pub fn confinement() -> String {
+    match Stage::open(&StageSpec::new(Vec::new())) {
+        Ok(stage) => {
+            let confinement = stage.confinement();
+            format!("{}: {}", confinement.stage, confinement.layers.join(", "))
+        }
+        Err(error) => format!("{}: {:#}", error.refusal(), anyhow::Error::from(error)),
     }
 }
 
