@@ -1,8 +1,6 @@
 //! From a judged change to the host: originals kept first, then each thing exchanged and verified.
 
 pub mod originals;
-#[cfg_attr(target_os = "linux", path = "commit/place/linux.rs")]
-#[cfg_attr(windows, path = "commit/place/windows.rs")]
 pub mod place;
 
 use std::path::{Path, PathBuf};

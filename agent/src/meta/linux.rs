@@ -249,6 +249,54 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
+/// A thing in a few words.
+pub fn told(meta: Option<&Meta>) -> String {
+    let Some(meta) = meta else { return "nothing".into() };
+    let digest = match &meta.kind {
+        Kind::File { digest, .. } => format!(", {}", &digest.to_string()[..19]),
+        Kind::Link { .. } | Kind::Folder | Kind::Special { .. } => String::new(),
+    };
+    format!("{}{digest}, mode {:04o}, owner {}:{}", what(meta), meta.mode, meta.uid, meta.gid)
+}
+
+fn what(meta: &Meta) -> String {
+    match &meta.kind {
+        Kind::File { size, .. } => format!("a file of {size} bytes"),
+        Kind::Link { target } => format!("a link to {target}"),
+        Kind::Folder => "a folder".into(),
+        Kind::Special { .. } => "a special file".into(),
+    }
+}
+
+/// In what the one that was found is another one.
+pub fn difference(expected: Option<&Meta>, found: Option<&Meta>) -> String {
+    let (expected, found) = match (expected, found) {
+        (Some(expected), Some(found)) => (expected, found),
+        (None, Some(found)) => return format!("{} is there, and nothing was expected", what(found)),
+        (_, None) => return "it is gone".into(),
+    };
+    let mut parts = Vec::new();
+    if let (Kind::File { size: now, .. }, Kind::File { size: then, .. }) = (&found.kind, &expected.kind)
+        && !found.same_content(expected)
+    {
+        parts.push(format!("other content ({now} bytes, {then} were expected)"));
+    } else if !found.same_content(expected) {
+        parts.push(format!("it is {} instead of {}", what(found), what(expected)));
+    }
+    if found.mode != expected.mode {
+        parts.push(format!("mode {:04o} instead of {:04o}", found.mode, expected.mode));
+    }
+    if (found.uid, found.gid) != (expected.uid, expected.gid) {
+        let owners = (found.uid, found.gid, expected.uid, expected.gid);
+        parts.push(format!("owner {}:{} instead of {}:{}", owners.0, owners.1, owners.2, owners.3));
+    }
+    if found.xattrs != expected.xattrs {
+        parts.push("other extended attributes".into());
+    }
+    // It was another one when it was looked at in between.
+    if parts.is_empty() { "it changed on the way".into() } else { parts.join(", ") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,70 +8,20 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use aright_shared::digest::Digest;
-use aright_shared::id::TaskId;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, openat, openat2, renameat2};
 use nix::sys::stat::{Mode, UtimensatFlags, fchmodat, fstat, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, symlinkat, unlinkat};
 
-use crate::meta::{Kind, Meta, open_path, proc_path, reopen, set_xattrs};
+use super::{Aside, PlaceError, Stamp, Step, copy};
+use crate::meta::{Kind, Meta, open_path, proc_path, reopen, set_xattrs, told};
 use crate::task::fail;
-
-#[derive(Debug, thiserror::Error)]
-pub enum PlaceError {
-    #[error("{path}: changed by somebody else: {}", difference(expected.as_deref(), found.as_deref()))]
-    Clash { path: String, expected: Option<Box<Meta>>, found: Option<Box<Meta>> },
-    #[error("{path}: changed by somebody else, whose version is kept as {aside:?} in the same folder")]
-    Aside { path: String, aside: String },
-    #[error("{path}: {doing}: {source}")]
-    Io { path: String, doing: &'static str, source: io::Error },
-}
-
-/// One change at a place: what is expected there, and what is to be there.
-#[derive(Clone, Copy, Debug)]
-pub struct Step<'a> {
-    pub from: Option<&'a Meta>,
-    pub to: Option<&'a Meta>,
-    /// Modification time that a rewritten file is given.
-    pub mtime: Option<Stamp>,
-    pub aside: &'a Aside,
-}
-
-/// A modification time, to the nanosecond.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Stamp {
-    pub s: i64,
-    pub ns: i64,
-}
-
-/// The names beside a place that belong to one entry of one task.
-#[derive(Clone, Debug)]
-pub struct Aside {
-    whole: OsString,
-    part: OsString,
-    label: &'static str,
-}
-
-impl Aside {
-    pub fn of_commit(task: &TaskId, entry: usize) -> Self {
-        Self::named(format!(".aright-{task}-{entry}"), "commit")
-    }
-
-    pub fn of_undo(task: &TaskId, entry: usize) -> Self {
-        Self::named(format!(".aright-{task}-{entry}-undo"), "undo")
-    }
-
-    fn named(name: String, label: &'static str) -> Self {
-        Self { part: format!("{name}.part").into(), whole: name.into(), label }
-    }
-}
 
 /// Where changes go: the root of the host's tree (`/`, or a view of it), held open.
 #[derive(Debug)]
@@ -536,89 +486,7 @@ fn half_altered(found: &Meta, from: &Meta, to: &Meta) -> bool {
         })
 }
 
-/// Copies exactly `size` bytes, leaving holes where there are only zeros; yields the digest of what came.
-///
-/// # Errors
-/// The source is longer or shorter, or those of read(2) and write(2).
-pub fn copy(mut from: File, to: &mut File, size: u64) -> io::Result<Digest> {
-    let mut copier = Copier { from: (&mut from).take(size), to, done: 0 };
-    let digest = Digest::of_reader(&mut copier)?;
-    let Copier { done, .. } = copier;
-    if done != size || from.read(&mut [0])? != 0 {
-        return Err(io::Error::other(format!("its length is no longer {size} bytes")));
-    }
-    to.set_len(size)?;
-    Ok(digest)
-}
-
-/// Hands through what it reads, and writes it on the way.
-struct Copier<'a, R> {
-    from: R,
-    to: &'a mut File,
-    done: u64,
-}
-
-impl<R: io::Read> io::Read for Copier<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = self.from.read(buffer)?;
-        if buffer[..len].iter().any(|byte| *byte != 0) {
-            self.to.seek(SeekFrom::Start(self.done))?;
-            self.to.write_all(&buffer[..len])?;
-        }
-        self.done += len as u64;
-        Ok(len)
-    }
-}
-
 /// A path as people read it, on one line.
 pub fn shown(path: &Path) -> String {
     crate::meta::Bytes(path.as_os_str().to_owned().into_vec()).to_string().replace('\n', "\\x0a")
-}
-
-/// A thing in a few words.
-pub fn told(meta: Option<&Meta>) -> String {
-    let Some(meta) = meta else { return "nothing".into() };
-    let digest = match &meta.kind {
-        Kind::File { digest, .. } => format!(", {}", &digest.to_string()[..19]),
-        Kind::Link { .. } | Kind::Folder | Kind::Special { .. } => String::new(),
-    };
-    format!("{}{digest}, mode {:04o}, owner {}:{}", kind(meta), meta.mode, meta.uid, meta.gid)
-}
-
-fn kind(meta: &Meta) -> String {
-    match &meta.kind {
-        Kind::File { size, .. } => format!("a file of {size} bytes"),
-        Kind::Link { target } => format!("a link to {target}"),
-        Kind::Folder => "a folder".into(),
-        Kind::Special { .. } => "a special file".into(),
-    }
-}
-
-/// In what the one that was found is another one.
-fn difference(expected: Option<&Meta>, found: Option<&Meta>) -> String {
-    let (expected, found) = match (expected, found) {
-        (Some(expected), Some(found)) => (expected, found),
-        (None, Some(found)) => return format!("{} is there, and nothing was expected", kind(found)),
-        (_, None) => return "it is gone".into(),
-    };
-    let mut parts = Vec::new();
-    if let (Kind::File { size: now, .. }, Kind::File { size: then, .. }) = (&found.kind, &expected.kind)
-        && !found.same_content(expected)
-    {
-        parts.push(format!("other content ({now} bytes, {then} were expected)"));
-    } else if !found.same_content(expected) {
-        parts.push(format!("it is {} instead of {}", kind(found), kind(expected)));
-    }
-    if found.mode != expected.mode {
-        parts.push(format!("mode {:04o} instead of {:04o}", found.mode, expected.mode));
-    }
-    if (found.uid, found.gid) != (expected.uid, expected.gid) {
-        let owners = (found.uid, found.gid, expected.uid, expected.gid);
-        parts.push(format!("owner {}:{} instead of {}:{}", owners.0, owners.1, owners.2, owners.3));
-    }
-    if found.xattrs != expected.xattrs {
-        parts.push("other extended attributes".into());
-    }
-    // It was another one when it was looked at in between.
-    if parts.is_empty() { "it changed on the way".into() } else { parts.join(", ") }
 }
