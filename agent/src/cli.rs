@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::host::Network;
-use crate::{daemon, local, paths};
+use crate::{daemon, local, paths, service};
 
 /// Evaluates this host's hardening controls and runs assigned fixes, each on a stage first.
 #[derive(Parser)]
@@ -128,8 +128,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Enroll(enroll) => local::enroll(&config, enroll.invitation(&config)?)?,
         Command::Run { private_net } => {
-            log_to_stderr();
-            daemon::run(config, if private_net { Network::Private } else { Network::Host })?;
+            let network = if private_net { Network::Private } else { Network::Host };
+            service::run(move || daemon::run(config, network))?;
         }
         Command::Evaluate { control, json } => return local::evaluate(&control, json),
         Command::Explain { control } => local::explain(&control)?,
@@ -169,16 +169,4 @@ impl Enroll {
             again: self.again,
         })
     }
-}
-
-/// `RUST_LOG` chooses; the service manager adds the time.
-fn log_to_stderr() {
-    use std::io::IsTerminal as _;
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
 }

@@ -39,6 +39,8 @@ pub struct Config {
     /// What becomes of a fix for a file that Puppet, Ansible or cloud-init writes too: `warn` says it in the
     /// report, `refuse` ends the task `refused: managed_elsewhere`.
     pub respect_managed: RespectManaged,
+    /// Windows: by whose execution policy PowerShell scripts run: `host`, or `bypass`, which the report says.
+    pub powershell_policy: PowershellPolicy,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +49,14 @@ pub enum RespectManaged {
     #[default]
     Warn,
     Refuse,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PowershellPolicy {
+    #[default]
+    Host,
+    Bypass,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +106,7 @@ impl Default for Config {
             never_read: Vec::new(),
             originals: Originals::default(),
             respect_managed: RespectManaged::default(),
+            powershell_policy: PowershellPolicy::default(),
         }
     }
 }

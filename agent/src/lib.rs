@@ -29,9 +29,12 @@ pub mod mask;
 #[cfg_attr(target_os = "linux", path = "meta/linux.rs")]
 #[cfg_attr(windows, path = "meta/windows.rs")]
 pub mod meta;
+pub mod output;
 pub mod paths;
 pub mod preview;
 pub mod probe;
+#[cfg(windows)]
+pub mod registry;
 #[cfg_attr(target_os = "linux", path = "root/linux.rs")]
 #[cfg_attr(windows, path = "root/windows.rs")]
 pub mod root;
@@ -47,3 +50,7 @@ pub mod system;
 pub mod task;
 pub mod undo;
 pub mod verify;
+#[cfg(windows)]
+pub mod windows;
+#[cfg(windows)]
+pub mod witness;

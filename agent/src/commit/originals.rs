@@ -20,6 +20,9 @@ pub struct Entry {
     /// Of the original; given back with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtime: Option<Stamp>,
+    /// Under which number its content is kept, where that is not its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_as: Option<usize>,
 }
 
 impl Entry {
@@ -63,16 +66,43 @@ impl Originals {
         let fault = |doing, source| PlaceError::Io { path: shown(dir), doing, source };
         let made = system::make_private_folder(dir);
         made.map_err(|source| fault("cannot make the folder for originals", source))?;
-        let entries = changes.into_iter().map(|change| Entry { change, mtime: None }).collect();
+        let entries =
+            changes.into_iter().map(|change| Entry { change, mtime: None, kept_as: None }).collect();
         let mut kept = Self { dir: dir.to_owned(), manifest: Manifest { sequence, entries } };
         for n in 0..kept.manifest.entries.len() {
             kept.keep_one(tree, n)?;
         }
-        let bytes = serde_json::to_vec_pretty(&kept.manifest).map_err(io::Error::from);
-        bytes
-            .and_then(|bytes| durable::write(&dir.join(MANIFEST), &bytes))
-            .map_err(|source| fault("cannot write the manifest of originals", source))?;
+        kept.write_manifest().map_err(|source| fault("cannot write the manifest of originals", source))?;
         Ok(kept)
+    }
+
+    fn write_manifest(&self) -> io::Result<()> {
+        durable::write(&self.dir.join(MANIFEST), &serde_json::to_vec_pretty(&self.manifest)?)
+    }
+
+    /// Of everything that was kept before a script ran, only what it changed, with what it made of it.
+    ///
+    /// # Errors
+    /// The manifest cannot be written.
+    pub fn narrow(mut self, changes: &[Change]) -> io::Result<()> {
+        let known = std::mem::take(&mut self.manifest.entries);
+        let entry = |change: &Change| {
+            let before = known.iter().enumerate().find(|(_, entry)| entry.change.path == change.path);
+            let (kept_as, mtime) = before.map(|(n, entry)| (n, entry.mtime)).unzip();
+            Entry { change: change.clone(), mtime: mtime.flatten(), kept_as }
+        };
+        self.manifest.entries = changes.iter().map(entry).collect();
+        self.manifest.entries.sort_by(|a, b| a.change.path.cmp(&b.change.path));
+        self.write_manifest()
+    }
+
+    /// The content that a path had.
+    ///
+    /// # Errors
+    /// None was kept.
+    pub fn open_path(&self, path: &Path) -> io::Result<File> {
+        let n = self.manifest.entries.iter().position(|entry| entry.change.path == path);
+        self.open(n.ok_or(io::ErrorKind::NotFound)?)
     }
 
     fn keep_one(&mut self, tree: &Tree, n: usize) -> Result<(), PlaceError> {
@@ -149,6 +179,7 @@ impl Originals {
     }
 
     fn content(&self, n: usize) -> PathBuf {
-        self.dir.join(n.to_string())
+        let kept_as = self.manifest.entries.get(n).and_then(|entry| entry.kept_as);
+        self.dir.join(kept_as.unwrap_or(n).to_string())
     }
 }

@@ -22,6 +22,8 @@ pub enum PlaceError {
     Aside { path: String, aside: String },
     #[error("{path}: {doing}: {source}")]
     Io { path: String, doing: &'static str, source: io::Error },
+    #[error("what is declared cannot be looked at: {0}")]
+    Declared(#[from] io::Error),
 }
 
 /// One change at a place: what is expected there, and what is to be there.

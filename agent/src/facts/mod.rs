@@ -5,10 +5,9 @@ use aright_shared::time::{Millis, SECOND};
 use aright_shared::wire::Facts;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-#[cfg(target_os = "linux")]
-mod linux;
-#[cfg(target_os = "linux")]
-use linux as system;
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
+mod system;
 
 pub const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
 

@@ -23,11 +23,11 @@ use std::path::Path;
 use std::rc::Rc;
 
 use aright_shared::content::probe::Probe;
-use aright_shared::posture::{ErrorCode, Managed, Manager, Missing, Reading, Value};
+use aright_shared::posture::{ErrorCode, Managed, Manager, Missing, Reading};
 
 pub use kernel_parameter::persisted_value;
 
-use super::{Pending, Seen, View, evidence};
+use super::{Pending, Seen, View, evidence, record};
 use crate::managed;
 use crate::root::{LookError, Root};
 
@@ -179,9 +179,4 @@ impl<'a> Look<'a> {
 /// `line 12`, counted from 1, of a byte in a text.
 fn line_of(text: &str, byte: usize) -> String {
     format!("line {}", text.as_bytes().iter().take(byte).filter(|c| **c == b'\n').count() + 1)
-}
-
-/// A record from pairs.
-fn record<const N: usize>(fields: [(&str, Reading); N]) -> Value {
-    Value::Record(fields.into_iter().map(|(name, reading)| (name.to_owned(), reading)).collect())
 }

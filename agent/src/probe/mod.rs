@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use aright_shared::posture::{EVIDENCE_BYTES, ErrorCode, Evidence, Reading, Value};
 
 use crate::mask;
-pub use look::{Look, persisted_value};
+pub use look::*;
 
 /// What a probe saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,4 +73,9 @@ fn evidence(source: &str, place: Option<String>, text: &str) -> Evidence {
         text.truncate(end);
     }
     Evidence { source: source.to_owned(), place, text }
+}
+
+/// A record from pairs.
+fn record<const N: usize>(fields: [(&str, Reading); N]) -> Value {
+    Value::Record(fields.into_iter().map(|(name, reading)| (name.to_owned(), reading)).collect())
 }

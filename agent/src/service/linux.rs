@@ -1,6 +1,24 @@
 //! Linux: told of by systemd, ended by signals.
 
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
 use crate::cage;
+
+/// Runs the service until it ends. `RUST_LOG` chooses what is logged to stderr; the service manager adds the time.
+///
+/// # Errors
+/// The daemon's.
+pub fn run(daemon: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    daemon()
+}
 
 /// What the process needs before any other is started.
 pub fn settle() {

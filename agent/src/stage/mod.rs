@@ -8,7 +8,6 @@
 mod compare;
 mod declared;
 pub mod host;
-mod output;
 mod refusals;
 mod run;
 

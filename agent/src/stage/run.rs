@@ -13,9 +13,9 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::output::Collected;
 use super::{Ran, ScriptRun, Stage};
 use crate::cage::channel::{Answer, Ended, Request, RunOrder, Status};
+use crate::output::Collected;
 
 /// How long the kernel may take to end a tree before we give up on it.
 const END_WITHIN: Duration = Duration::from_secs(30);

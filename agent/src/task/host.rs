@@ -11,6 +11,7 @@ use aright_shared::content::script::{Script, Touch};
 use aright_shared::posture::{Managed, Spot, Verdict};
 use aright_shared::task::{Confinement, Judged, Overreach, ScriptResult, Target};
 
+use super::journal::Journal;
 use crate::activate::Live;
 use crate::change::Change;
 use crate::commit::Tree;
@@ -26,6 +27,18 @@ pub enum Sight {
 }
 
 pub trait Host {
+    /// Whether scripts run on a stage; else they change the host itself, witnessed.
+    fn has_stage(&self) -> bool {
+        true
+    }
+    /// Without a stage: finds out what a script that was cut short changed of what is declared, and writes it down
+    /// beside the originals.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn catch_up(&self, _journal: &Journal) -> io::Result<()> {
+        Ok(())
+    }
     /// Where changes are committed.
     fn tree(&self) -> &Tree;
     /// What activations meet.
@@ -65,6 +78,13 @@ pub trait Host {
 /// A stage that stands.
 pub trait Standing {
     fn confinement(&self) -> Confinement;
+    /// Without a stage: everything declared, as it is now, with nothing said about after.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    fn declared(&self) -> io::Result<Vec<Change>> {
+        Ok(Vec::new())
+    }
     /// Runs the script to its end; afterwards none of its processes is left.
     ///
     /// # Errors

@@ -56,8 +56,9 @@ steps! {
     Compared = "compared" after [Scripted],
     /// The targets pass in the stage.
     Judged = "judged" after [Compared],
-    /// Originals are kept; from here on the host changes.
-    Committing = "committing" after [Judged],
+    /// Originals are kept; from here on the host changes: by the commit, or where there is no stage by the
+    /// script itself.
+    Committing = "committing" after [Judged Before],
     /// Every file is in place.
     Committed = "committed" after [Committing],
     /// One activation, named in the note with what inverts it.

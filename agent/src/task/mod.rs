@@ -18,7 +18,7 @@ use aright_shared::content::script::Script;
 use aright_shared::outcome::Outcome;
 use aright_shared::task::{ClockReading, TaskKind, TaskOrder, TaskReport};
 
-use crate::confirm::Contact;
+use crate::confirm::{Contact, Health};
 use goal::Goal;
 use host::{Cancel, Host};
 use journal::{Journal, JournalError, Step};
@@ -50,7 +50,8 @@ pub fn execute(
     let _lock = spool.lock(Wait::ForIt)?;
     let run = Run::new(task, host, spool, contact, journal, cancel);
     Ok(match task.order.kind {
-        TaskKind::Run | TaskKind::Preview => run.obey(in_order)?,
+        TaskKind::Run | TaskKind::Preview if host.has_stage() => run.obey(in_order)?,
+        TaskKind::Run | TaskKind::Preview => run.obey(witnessed)?,
         TaskKind::Undo => run.obey(undo)?,
     })
 }
@@ -76,7 +77,7 @@ fn in_order(run: &mut Run<'_>) -> Result<(), Stop> {
     run.take(Step::Staging)?;
     let ran = run.script(standing)?; //                      else timed_out, script_failed, cancelled
     run.take(Step::Scripted)?;
-    let compared = run.compare(ran)?; //                     else overreach, conflict
+    let compared = run.compare_staged(ran)?; //               else overreach, conflict
     run.take(Step::Compared)?;
     let judged = run.judge(&goal, compared)?; //             else ran_not_fixed, the host untouched
     run.take(Step::Judged)?;
@@ -88,15 +89,38 @@ fn in_order(run: &mut Run<'_>) -> Result<(), Stop> {
     run.take(Step::Committing)?;
     run.commit(&judged, &originals)?; //                     else conflict; from here on undone
     run.take(Step::Committed)?;
+    on_the_host(run, &goal, health.as_ref())
+}
+
+/// Where there is no stage the script itself changes the host: what is declared is kept before, and compared after.
+fn witnessed(run: &mut Run<'_>) -> Result<(), Stop> {
+    run.may_run_here()?;
+    run.needs_no_stage()?; //                                else refused: unsupported
+    run.take(Step::Before)?;
+    let goal = run.before()?;
+    let health = run.in_contact()?;
+    let standing = run.stage(&goal)?;
+
+    let originals = run.keep_declared(&*standing)?;
+    run.take(Step::Committing)?;
+    let ran = run.script(standing).map_err(Stop::undoing)?; //  from here on undone
+    let compared = run.compare(ran, &|path| originals.open_path(path)).map_err(Stop::undoing)?;
+    run.keep_changed(originals, &*compared)?;
+    run.take(Step::Committed)?;
+    on_the_host(run, &goal, health.as_ref())
+}
+
+/// From changed files to a change that stays.
+fn on_the_host(run: &mut Run<'_>, goal: &Goal, health: Option<&Health>) -> Result<(), Stop> {
     run.activate()?; //                                      else activation_failed
     run.take(Step::Activated)?;
-    run.after(&goal)?; //                                    else activation_failed, regressed, ran_not_fixed
+    run.after(goal)?; //                                     else activation_failed, regressed, ran_not_fixed
     run.take(Step::Evaluated)?;
     if let Some(health) = health {
         run.take(Step::Confirming)?;
-        run.confirm(&health)?; //                            else lost_contact
+        run.confirm(health)?; //                             else lost_contact
     }
-    run.decide(&goal)?;
+    run.decide(goal)?;
     run.take(Step::Kept)
 }
 

@@ -9,7 +9,7 @@ use super::TaskError;
 use super::host::Host;
 use super::journal::{Journal, JournalError, Step};
 use super::spool::{Pending, Spool, Wait};
-use super::steps::{add_reversal, report_undo};
+use super::steps::{add_reversal, catch_up, report_undo};
 use crate::undo;
 
 const DIED: &str = "the agent or the host died in between";
@@ -66,6 +66,7 @@ fn say(report: &mut TaskReport, change: HostChange, detail: &str) {
 /// What was decided before an undo began stays decided; everything else was interrupted.
 fn undo_task(journal: &mut Journal, host: &dyn Host, report: &mut TaskReport) -> Result<(), JournalError> {
     let decided = journal.has(Step::Undoing) && report.outcome != Outcome::Interrupted;
+    catch_up(journal, host);
     let progress = undo::progress(journal);
     let reversal = undo::whole(journal, host.tree(), host.live(), progress)?;
     if decided {

@@ -1,6 +1,7 @@
 //! What each line of the order does, and what becomes of the task when it cannot.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -33,6 +34,16 @@ pub(super) enum Stop {
     GoBack(Outcome, String, Progress),
     /// Nothing can be written down any more.
     Broken(TaskError),
+}
+
+impl Stop {
+    /// The same where the host may have been changed by then.
+    pub fn undoing(self) -> Self {
+        match self {
+            Self::Untouched(outcome, detail) => Self::GoBack(outcome, detail, Progress::Whole),
+            other => other,
+        }
+    }
 }
 
 impl From<JournalError> for Stop {
@@ -175,7 +186,21 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub fn compare(&mut self, ran: Box<dyn Ran>) -> Result<Box<dyn Compared>, Stop> {
+    pub fn compare_staged(&mut self, ran: Box<dyn Ran>) -> Result<Box<dyn Compared>, Stop> {
+        let tree = self.host.tree();
+        self.compare(ran, &|path| match tree.place(path) {
+            Ok(Some(place)) => place.read().map(|(file, _)| file).map_err(std::io::Error::other),
+            Ok(None) => Err(std::io::ErrorKind::NotFound.into()),
+            Err(error) => Err(std::io::Error::other(error)),
+        })
+    }
+
+    /// `before` opens the content of a file as it was before the script.
+    pub fn compare(
+        &mut self,
+        ran: Box<dyn Ran>,
+        before: &dyn Fn(&Path) -> std::io::Result<File>,
+    ) -> Result<Box<dyn Compared>, Stop> {
         let compared = match ran.compare() {
             Ok(compared) => compared,
             Err(error) => {
@@ -190,7 +215,7 @@ impl<'a> Run<'a> {
                 what: "agent.toml denies changes of it".to_owned(),
             });
         }
-        self.report.diff = self.diff(&*compared);
+        self.report.diff = self.diff(&*compared, before);
         if let [first, rest @ ..] = self.report.overreach.as_slice() {
             let detail = format!("{}: {}{}", first.path, first.what, more(rest.len()));
             return untouched(Outcome::Overreach, detail);
@@ -203,16 +228,14 @@ impl<'a> Run<'a> {
         Ok(compared)
     }
 
-    fn diff(&self, compared: &dyn Compared) -> Vec<aright_shared::task::FileDiff> {
-        let before = |path: &Path| match self.host.tree().place(path) {
-            Ok(Some(place)) => place.read().map(|(file, _)| file).map_err(std::io::Error::other),
-            Ok(None) => Err(std::io::ErrorKind::NotFound.into()),
-            Err(error) => Err(std::io::Error::other(error)),
-        };
+    fn diff(
+        &self,
+        compared: &dyn Compared,
+        before: &dyn Fn(&Path) -> std::io::Result<File>,
+    ) -> Vec<aright_shared::task::FileDiff> {
         let after = |path: &Path| compared.open(path);
         let secret = |path: &Path| self.host.is_secret(path);
-        let mut diff =
-            diff::of(compared.changes(), &Sources { before: &before, after: &after, secret: &secret });
+        let mut diff = diff::of(compared.changes(), &Sources { before, after: &after, secret: &secret });
         for file in &self.managed {
             for one in diff.iter_mut().filter(|one| one.path == file.path) {
                 one.facts.push(format!("managed by {}, which may write it again", file.by));
@@ -267,6 +290,28 @@ impl<'a> Run<'a> {
             }
             Err(error) => untouched(Outcome::Conflict, error.to_string()),
         }
+    }
+
+    /// Where there is no stage: what is declared, as it is before the script.
+    pub fn keep_declared(&mut self, standing: &dyn Standing) -> Result<Originals, Stop> {
+        let sequence = self.spool.next_sequence()?;
+        let kept = standing.declared().map_err(commit::PlaceError::from).and_then(|declared| {
+            Originals::keep(&self.journal.originals_dir(), self.host.tree(), sequence, declared)
+        });
+        match kept {
+            Ok(originals) => {
+                self.journal.keep_draft(&self.report)?;
+                Ok(originals)
+            }
+            Err(error) => untouched(Outcome::Conflict, error.to_string()),
+        }
+    }
+
+    /// Of what is kept only what was changed, so that nothing else is ever given back.
+    pub fn keep_changed(&mut self, originals: Originals, compared: &dyn Compared) -> Result<(), Stop> {
+        originals
+            .narrow(compared.changes())
+            .map_err(|error| Stop::GoBack(Outcome::Conflict, error.to_string(), Progress::Whole))
     }
 
     pub fn commit(&mut self, judged: &Judged, originals: &Originals) -> Result<(), Stop> {
@@ -353,6 +398,7 @@ impl<'a> Run<'a> {
         // Decided, whatever happens on the way back.
         self.say(outcome, HostChange::Undone, detail);
         self.journal.keep_draft(&self.report)?;
+        catch_up(self.journal, self.host);
         let reversal = undo::whole(self.journal, self.host.tree(), self.host.live(), progress)?;
         add_reversal(&mut self.report, self.journal, self.host, &reversal);
         if progress == (Progress::Stopped { before: 0 }) {
@@ -418,6 +464,14 @@ impl<'a> Run<'a> {
         if let Err(why) = lost {
             self.report.detail = format!("{}; beware, since then {why}", self.report.detail);
         }
+    }
+}
+
+/// Where a script that changed the host was cut short, what it changed is found out now.
+pub(super) fn catch_up(journal: &Journal, host: &dyn Host) {
+    if journal.has(Step::Committing) && !journal.has(Step::Committed) && !journal.has(Step::Undoing) {
+        host.catch_up(journal)
+            .unwrap_or_else(|error| tracing::error!(%error, "what the script changed is not known"));
     }
 }
 

@@ -30,6 +30,17 @@ impl<'a> Run<'a> {
         self.has_room_for_originals()
     }
 
+    /// What only a stage can give.
+    pub fn needs_no_stage(&self) -> Result<(), Stop> {
+        if self.is_preview() {
+            return refuse(
+                Refusal::Unsupported,
+                "there is no stage on this system: what a script would change is known only once it has changed it",
+            );
+        }
+        Ok(())
+    }
+
     /// A conffile is the administrator's: dpkg asks before it takes it back.
     fn leaves_to_managers(&mut self) -> Result<(), Stop> {
         self.managed = self.host.managed(&self.task.script.touches);

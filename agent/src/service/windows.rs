@@ -1,0 +1,196 @@
+//! Windows: started and stopped by the service control manager; by hand it runs in its console until Ctrl-C.
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tracing::warn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+use windows_service::service::{
+    ServiceAccess, ServiceAction, ServiceActionType, ServiceControl, ServiceControlAccept, ServiceExitCode,
+    ServiceFailureActions, ServiceFailureResetPeriod, ServiceState, ServiceStatus, ServiceType,
+};
+use windows_service::service_control_handler::{self, ServiceControlHandlerResult, ServiceStatusHandle};
+use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
+use windows_service::{define_windows_service, service_dispatcher};
+use windows_sys::Win32::Foundation::ERROR_FAILED_SERVICE_CONTROLLER_CONNECT;
+
+use crate::registry::{self, Value};
+use crate::windows::events::{EventLog, SOURCE};
+
+/// By which the service control manager knows it.
+pub const NAME: &str = "aright-agent";
+
+/// How long a stop may take: a fix in progress is finished or undone before.
+const STOP_WITHIN: Duration = Duration::from_secs(90);
+
+type Daemon = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
+
+/// What the service control manager's thread is to run: it gives that no argument.
+static DAEMON: Mutex<Option<Daemon>> = Mutex::new(None);
+static STATUS: OnceLock<ServiceStatusHandle> = OnceLock::new();
+static STOP: OnceLock<watch::Sender<bool>> = OnceLock::new();
+
+define_windows_service!(service_main, main);
+
+/// Runs the service until it ends, under the service control manager where that started it.
+///
+/// # Errors
+/// The daemon's, or the manager's.
+pub fn run(daemon: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
+    *DAEMON.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(daemon));
+    match service_dispatcher::start(NAME, service_main) {
+        Ok(()) => Ok(()),
+        Err(windows_service::Error::Winapi(error))
+            if error.raw_os_error() == Some(ERROR_FAILED_SERVICE_CONTROLLER_CONNECT.cast_signed()) =>
+        {
+            log_to(None);
+            daemon_here()
+        }
+        Err(error) => Err(error).context("the service control manager"),
+    }
+}
+
+fn daemon_here() -> anyhow::Result<()> {
+    let daemon = DAEMON.lock().unwrap_or_else(PoisonError::into_inner).take();
+    daemon.context("the service was started twice")?()
+}
+
+fn log_to(events: Option<EventLog>) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let stderr = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_filter(filter);
+    let events = events.map(|events| events.with_filter(EnvFilter::new("info")));
+    tracing_subscriber::registry().with(stderr).with(events).init();
+}
+
+fn main(_arguments: Vec<OsString>) {
+    log_to(EventLog::open());
+    let (stop, _) = watch::channel(false);
+    let _ = STOP.set(stop);
+    let handler = |control| match control {
+        ServiceControl::Interrogate => ServiceControlHandlerResult::NoError,
+        ServiceControl::Stop | ServiceControl::Preshutdown => {
+            say(ServiceState::StopPending, STOP_WITHIN, 0);
+            if let Some(stop) = STOP.get() {
+                stop.send_replace(true);
+            }
+            ServiceControlHandlerResult::NoError
+        }
+        _ => ServiceControlHandlerResult::NotImplemented,
+    };
+    match service_control_handler::register(NAME, handler) {
+        Ok(status) => drop(STATUS.set(status)),
+        Err(error) => return tracing::error!("service control manager: {error}"),
+    }
+    say(ServiceState::StartPending, Duration::from_secs(30), 0);
+    let ended = daemon_here();
+    if let Err(error) = &ended {
+        tracing::error!("{error:#}");
+    }
+    say(ServiceState::Stopped, Duration::ZERO, u32::from(ended.is_err()));
+}
+
+/// Tells the service control manager; a failure is an error of the service's own, 1.
+fn say(state: ServiceState, wait_hint: Duration, failure: u32) {
+    let Some(status) = STATUS.get() else { return };
+    let is_running = state == ServiceState::Running;
+    let told = status.set_service_status(ServiceStatus {
+        service_type: ServiceType::OWN_PROCESS,
+        current_state: state,
+        controls_accepted: if is_running {
+            ServiceControlAccept::STOP | ServiceControlAccept::PRESHUTDOWN
+        } else {
+            ServiceControlAccept::empty()
+        },
+        exit_code: match failure {
+            0 => ServiceExitCode::NO_ERROR,
+            code => ServiceExitCode::ServiceSpecific(code),
+        },
+        checkpoint: 0,
+        wait_hint,
+        process_id: None,
+    });
+    if let Err(error) = told {
+        warn!("service control manager: {error}");
+    }
+}
+
+/// What an installation cannot say in every installer's words, said by the service itself at each start.
+pub fn settle() {
+    if STATUS.get().is_none() {
+        return;
+    }
+    if let Err(error) = recover_by_itself() {
+        warn!("the service's recovery actions were not set: {error}");
+    }
+    if let Err(error) = name_source() {
+        warn!("the event log's source was not named: {error}");
+    }
+}
+
+/// Started again 5 s after a crash, a minute after the next ones; counted anew after a day.
+fn recover_by_itself() -> windows_service::Result<()> {
+    let manager = ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT)?;
+    // To set a restart wants the right to start.
+    let service = manager.open_service(NAME, ServiceAccess::CHANGE_CONFIG | ServiceAccess::START)?;
+    let restart = |seconds| ServiceAction {
+        action_type: ServiceActionType::Restart,
+        delay: Duration::from_secs(seconds),
+    };
+    service.update_failure_actions(ServiceFailureActions {
+        reset_period: ServiceFailureResetPeriod::After(Duration::from_secs(24 * 3600)),
+        reboot_msg: None,
+        command: None,
+        actions: Some(vec![restart(5), restart(60), restart(60)]),
+    })?;
+    // Also where it says itself that it failed.
+    service.set_failure_actions_on_non_crash_failures(true)?;
+    service.set_preshutdown_timeout(STOP_WITHIN)
+}
+
+fn name_source() -> std::io::Result<()> {
+    let key = format!(r"HKLM\SYSTEM\CurrentControlSet\Services\EventLog\Application\{SOURCE}");
+    if registry::exists(&key)? {
+        return Ok(());
+    }
+    let messages = crate::windows::system_folder()?.join("EventCreate.exe");
+    registry::set(&key, "EventMessageFile", &Value::text(&messages.display().to_string()))?;
+    registry::set(&key, "TypesSupported", &Value::dword(7))
+}
+
+/// Says that the service is up.
+pub fn ready() {
+    say(ServiceState::Running, Duration::ZERO, 0);
+}
+
+/// Ends when the service is to stop: by the service control manager, or Ctrl-C.
+///
+/// # Errors
+/// Neither can be waited for.
+pub fn stopped() -> std::io::Result<impl Future<Output = ()>> {
+    let mut by_console = tokio::signal::windows::ctrl_c()?;
+    let mut by_manager = STOP.get().map(watch::Sender::subscribe);
+    Ok(async move {
+        let asked = async {
+            match &mut by_manager {
+                Some(stop) => drop(stop.wait_for(|stop| *stop).await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = by_console.recv() => {}
+            () = asked => {}
+        }
+    })
+}
+
+/// On Linux the agent starts itself as the launcher of scripts; here a job object needs none.
+pub fn launched() {}

@@ -1,0 +1,141 @@
+//! Owners and access lists as text, in the security descriptor definition language (SDDL).
+
+use std::ffi::c_void;
+use std::io;
+use std::path::Path;
+use std::ptr::null_mut;
+
+use windows_registry::Key;
+use windows_sys::Win32::Foundation::{ERROR_INSUFFICIENT_BUFFER, LocalFree};
+use windows_sys::Win32::Security::Authorization::{
+    ConvertSecurityDescriptorToStringSecurityDescriptorW,
+    ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1,
+};
+use windows_sys::Win32::Security::{
+    DACL_SECURITY_INFORMATION, GROUP_SECURITY_INFORMATION, GetFileSecurityW, OWNER_SECURITY_INFORMATION,
+    PSECURITY_DESCRIPTOR, SECURITY_ATTRIBUTES, SetFileSecurityW,
+};
+use windows_sys::Win32::Storage::FileSystem::CreateDirectoryW;
+use windows_sys::Win32::System::Registry::{RegGetKeySecurity, RegSetKeySecurity};
+
+use super::{code, ok, wide};
+
+/// What is looked at and given back. Audit lists and labels are left as they are.
+const WHAT: u32 = OWNER_SECURITY_INFORMATION | GROUP_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION;
+
+/// System and administrators alone, inherited by all below, nothing inherited from above.
+pub const PRIVATE: &str = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)";
+
+/// Of an open key.
+pub fn of_key(key: *mut c_void) -> io::Result<String> {
+    let mut len = 0;
+    // SAFETY: the key is open; with no room it only tells how much it needs.
+    let first = unsafe { RegGetKeySecurity(key, WHAT, null_mut(), &raw mut len) };
+    if first != ERROR_INSUFFICIENT_BUFFER {
+        code(first)?;
+    }
+    let mut descriptor = vec![0_u8; len as usize];
+    // SAFETY: the buffer is as long as it was asked for.
+    code(unsafe { RegGetKeySecurity(key, WHAT, descriptor.as_mut_ptr().cast(), &raw mut len) })?;
+    text(descriptor.as_mut_ptr().cast())
+}
+
+/// Of a key by its name below a hive.
+pub fn set_of_key(hive: &Key, below: &str, sddl: &str) -> io::Result<()> {
+    const WRITE_OWNER_AND_DAC: u32 = 0x0008_0000 | 0x0004_0000;
+    let key = hive.options().access(WRITE_OWNER_AND_DAC).open(below)?;
+    let descriptor = Descriptor::parse(sddl)?;
+    // SAFETY: key and descriptor are good until the call returns.
+    code(unsafe { RegSetKeySecurity(key.as_raw(), descriptor.what(), descriptor.0) })
+}
+
+/// Of a file or folder; a link is followed.
+pub fn of_file(path: &Path) -> io::Result<String> {
+    let path = wide(path);
+    let mut len = 0;
+    // SAFETY: the path ends with a NUL; with no room the call only tells how much it needs.
+    unsafe { GetFileSecurityW(path.as_ptr(), WHAT, null_mut(), 0, &raw mut len) };
+    let mut descriptor = vec![0_u8; len as usize];
+    // SAFETY: the buffer is as long as it was asked for.
+    ok(unsafe { GetFileSecurityW(path.as_ptr(), WHAT, descriptor.as_mut_ptr().cast(), len, &raw mut len) })?;
+    text(descriptor.as_mut_ptr().cast())
+}
+
+pub fn set_of_file(path: &Path, sddl: &str) -> io::Result<()> {
+    let descriptor = Descriptor::parse(sddl)?;
+    // SAFETY: path and descriptor are good until the call returns.
+    ok(unsafe { SetFileSecurityW(wide(path).as_ptr(), descriptor.what(), descriptor.0) })
+}
+
+/// Makes a folder that is [`PRIVATE`] from its first moment.
+pub fn make_private_folder(path: &Path) -> io::Result<()> {
+    let descriptor = Descriptor::parse(PRIVATE)?;
+    let attributes = SECURITY_ATTRIBUTES {
+        nLength: u32::try_from(size_of::<SECURITY_ATTRIBUTES>()).unwrap_or_default(),
+        lpSecurityDescriptor: descriptor.0,
+        bInheritHandle: 0,
+    };
+    // SAFETY: path and attributes are good until the call returns.
+    ok(unsafe { CreateDirectoryW(wide(path).as_ptr(), &raw const attributes) })
+}
+
+/// A descriptor that `LocalFree` gives back.
+struct Descriptor(PSECURITY_DESCRIPTOR);
+
+impl Descriptor {
+    fn parse(sddl: &str) -> io::Result<Self> {
+        let mut made: PSECURITY_DESCRIPTOR = null_mut();
+        // SAFETY: the text ends with a NUL, `made` takes what is allocated.
+        ok(unsafe {
+            ConvertStringSecurityDescriptorToSecurityDescriptorW(
+                wide(sddl).as_ptr(),
+                SDDL_REVISION_1,
+                &raw mut made,
+                null_mut(),
+            )
+        })?;
+        Ok(Self(made))
+    }
+
+    /// What of [`WHAT`] it says something about.
+    fn what(&self) -> u32 {
+        let text = text(self.0).unwrap_or_default();
+        let parts = [
+            ("O:", OWNER_SECURITY_INFORMATION),
+            ("G:", GROUP_SECURITY_INFORMATION),
+            ("D:", DACL_SECURITY_INFORMATION),
+        ];
+        parts.iter().filter(|(part, _)| text.contains(part)).map(|(_, bit)| bit).sum()
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        // SAFETY: allocated by the conversion, freed once.
+        unsafe { LocalFree(self.0) };
+    }
+}
+
+fn text(descriptor: PSECURITY_DESCRIPTOR) -> io::Result<String> {
+    let mut text: *mut u16 = null_mut();
+    let mut len = 0;
+    // SAFETY: the descriptor is good, `text` takes what is allocated.
+    ok(unsafe {
+        ConvertSecurityDescriptorToStringSecurityDescriptorW(
+            descriptor,
+            SDDL_REVISION_1,
+            WHAT,
+            &raw mut text,
+            &raw mut len,
+        )
+    })?;
+    if text.is_null() {
+        return Ok(String::new());
+    }
+    // SAFETY: `len` units were written there, the NUL among them.
+    let units = unsafe { std::slice::from_raw_parts(text, len as usize) };
+    let said = String::from_utf16_lossy(units.split(|unit| *unit == 0).next().unwrap_or_default());
+    // SAFETY: allocated by the conversion, freed once.
+    unsafe { LocalFree(text.cast()) };
+    Ok(said)
+}
