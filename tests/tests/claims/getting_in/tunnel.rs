@@ -1,6 +1,7 @@
 //! The whole way through a proxy that wants a log-in, to a controller whose name nobody but the proxy can look up: it
 //! is the only way there is. Judged by the host's file, and by the proxy.
 
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Context as _, ensure};
@@ -23,7 +24,7 @@ fn a_control_is_fixed_through_a_proxy_with_a_log_in() -> anyhow::Result<()> {
     let chamber = Chamber::new(&lab)?;
     let mut agent = Agent::install(&chamber, lab.folder().join("agent.log"))?;
     chamber.write(LOGIN_FILE, LOGIN)?;
-    std::fs::set_permissions(chamber.path(LOGIN_FILE), PermissionsExt::from_mode(0o600))?;
+    std::fs::set_permissions(chamber.path(LOGIN_FILE), Permissions::from_mode(0o600))?;
     agent.set(&format!("proxy = \"{}\"\nproxy_login_file = \"{LOGIN_FILE}\"", proxy.url()))?;
 
     agent.enroll(&url, &cli.enroll_key(1)?)?;
@@ -69,7 +70,7 @@ fn a_proxy_that_turns_us_away_or_is_not_there_is_named_with_what_to_do() -> anyh
     let with_login = format!("{}proxy_login_file = \"{LOGIN_FILE}\"\n", to(&proxy.url()));
     let said = refused(&with_login)?;
     ensure!(said.contains("chmod 0600"), "{said}");
-    std::fs::set_permissions(chamber.path(LOGIN_FILE), PermissionsExt::from_mode(0o600))?;
+    std::fs::set_permissions(chamber.path(LOGIN_FILE), Permissions::from_mode(0o600))?;
     let said = refused(&with_login)?;
     ensure!(said.contains("refuses the log-in") && !said.contains("wr0ng"), "{said}");
     let said = refused(&to(&nobody))?;
