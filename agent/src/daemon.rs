@@ -4,16 +4,18 @@
 //! one thing after the other on the host thread. Either may fail and is tried again; neither waits for the other.
 
 mod cancel;
+mod join;
 mod obey;
 mod poll;
 mod renew;
 mod work;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use aright_shared::library::Library;
 use aright_shared::posture::{Observation, Spot};
 use aright_shared::task::ClockReading;
@@ -25,6 +27,7 @@ use tracing::info;
 
 use crate::clock::ClockFilter;
 use crate::config::Config;
+use crate::controllers::{self, Turn};
 use crate::host::{HostThread, Network};
 use crate::identity::{Identity, StateDir};
 use crate::link::{Floor, Link, wall_us};
@@ -44,7 +47,10 @@ pub(crate) struct Agent {
     pub floor: Floor,
     pub host: HostThread,
     pub wishes: cancel::Wishes,
+    turn: Mutex<Turn>,
     link: Mutex<Link>,
+    /// The controller says so: there is nothing more to be told to it.
+    revoked: AtomicBool,
     clock: Mutex<ClockFilter>,
     trust: Mutex<TrustDocument>,
     /// What the controller has, as far as it said so.
@@ -64,17 +70,26 @@ pub fn run(config: Config, network: Network) -> anyhow::Result<()> {
     let host = HostThread::start(network)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        let stop = service::stopped()?;
+        tokio::pin!(stop);
+        if !join::is_enrolled(&config)? {
+            // A start that waits for a controller which is away would be called a failed one.
+            service::ready();
+            tokio::select! {
+                enrolled = join::until_enrolled(&config) => enrolled?,
+                () = &mut stop => return Ok(()),
+            }
+        }
         let agent = Arc::new(Agent::open(config, host)?);
         info!(asset.id = %agent.identity.asset, controller = agent.link().url(), "agent started");
         service::ready();
         // Few: a controller that orders more than is obeyed is not listened to meanwhile.
         let (orders, inbox) = mpsc::channel(QUEUE);
-        let stop = service::stopped()?;
         tokio::select! {
             result = poll::run(agent.clone(), orders) => result,
             result = work::run(agent.clone(), inbox) => result,
             () = renew::run(agent.clone()) => Ok(()),
-            () = stop => {
+            () = &mut stop => {
                 info!("agent stopped");
                 Ok(())
             }
@@ -89,13 +104,16 @@ impl Agent {
             bail!("this host is not enrolled; next: aright-agent enroll --help");
         };
         let floor = Floor::new(state.read("controller-time.json")?);
-        let link = open_link(&identity, &floor, &state)?;
+        let turn = Turn::of(controllers::in_order(&config, &identity))?;
+        let link = open_link(turn.url(), &config, &identity, &floor, &state)?;
         let trust = state.trust()?;
         Ok(Self {
             config,
             identity,
             library: Library::builtin(),
+            turn: Mutex::new(turn),
             link: Mutex::new(link),
+            revoked: AtomicBool::new(false),
             floor,
             host,
             wishes: cancel::Wishes::default(),
@@ -111,10 +129,25 @@ impl Agent {
         lock(&self.link).clone()
     }
 
-    /// From now on with the certificate that is on disk.
+    /// A connection of its own.
+    pub fn new_link(&self, url: &str) -> anyhow::Result<Link> {
+        open_link(url, &self.config, &self.identity, &self.floor, &self.state)
+    }
+
+    /// From now on with the certificate that is on disk, to the controller whose turn it is.
     pub fn open_link_anew(&self) -> anyhow::Result<()> {
-        *lock(&self.link) = open_link(&self.identity, &self.floor, &self.state)?;
+        let url = lock(&self.turn).url().to_owned();
+        *lock(&self.link) = self.new_link(&url)?;
         Ok(())
+    }
+
+    /// All controllers, the one in use first.
+    pub fn controllers(&self) -> Vec<String> {
+        lock(&self.turn).all()
+    }
+
+    pub fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::Relaxed)
     }
 
     /// Exchanges times once; whatever the wall clock says, the controller's time is known afterwards.
@@ -173,9 +206,14 @@ impl Agent {
     }
 }
 
-pub(crate) fn open_link(identity: &Identity, floor: &Floor, state: &StateDir) -> anyhow::Result<Link> {
-    let url = identity.controllers.first().context("identity.json names no controller; next: enrol again")?;
-    Link::new(url, identity.ca_fingerprint, floor, Some(state.tls_identity()?))
+fn open_link(
+    url: &str,
+    config: &Config,
+    identity: &Identity,
+    floor: &Floor,
+    state: &StateDir,
+) -> anyhow::Result<Link> {
+    Link::new(url, identity.ca_fingerprint, config.route()?, floor, Some(state.tls_identity()?))
 }
 
 /// Waits a random part of `most`, so that a fleet does not move in step.

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod commit;
 pub mod config;
 pub mod confirm;
+pub mod controllers;
 pub mod daemon;
 pub mod diff;
 pub mod durable;
@@ -22,6 +23,7 @@ pub mod evaluate;
 pub mod facts;
 pub mod host;
 pub mod identity;
+pub mod leave;
 pub mod link;
 pub mod local;
 pub mod managed;
@@ -38,6 +40,7 @@ pub mod registry;
 #[cfg_attr(target_os = "linux", path = "root/linux.rs")]
 #[cfg_attr(windows, path = "root/windows.rs")]
 pub mod root;
+pub mod secret_file;
 #[cfg_attr(target_os = "linux", path = "service/linux.rs")]
 #[cfg_attr(windows, path = "service/windows.rs")]
 pub mod service;

@@ -50,6 +50,19 @@ pub fn check_private(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether nobody but its owner may read an open file.
+///
+/// # Errors
+/// It cannot be looked at; or who may, and the remedy.
+pub fn check_secret(path: &Path, file: &File) -> anyhow::Result<()> {
+    let (mode, shown) = (file.metadata()?.permissions().mode() & 0o777, path.display());
+    anyhow::ensure!(
+        mode & 0o077 == 0,
+        "{shown} has mode {mode:04o}: others may read the secret in it; next: chmod 0600 {shown}"
+    );
+    Ok(())
+}
+
 /// Makes names made or removed in a folder last.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Windows: what the agent needs of the system for its own files and threads.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +46,19 @@ pub fn private_file() -> OpenOptions {
 pub fn check_private(path: &Path) -> anyhow::Result<()> {
     security::set_of_file(path, security::PRIVATE)
         .with_context(|| format!("cannot keep others out of {}", path.display()))
+}
+
+/// Whether nobody but system and administrators may read a file.
+///
+/// # Errors
+/// It cannot be looked at; or others may, and the remedy.
+pub fn check_secret(path: &Path, _file: &File) -> anyhow::Result<()> {
+    let shown = path.display();
+    anyhow::ensure!(
+        security::is_private(&security::of_file(path)?),
+        "others than system and administrators may read {shown}; next: icacls \"{shown}\" /inheritance:r /grant *S-1-5-18:F *S-1-5-32-544:F"
+    );
+    Ok(())
 }
 
 /// Names are in the journal of the file system.

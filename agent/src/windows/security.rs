@@ -26,6 +26,18 @@ const WHAT: u32 = OWNER_SECURITY_INFORMATION | GROUP_SECURITY_INFORMATION | DACL
 /// System and administrators alone, inherited by all below, nothing inherited from above.
 pub const PRIVATE: &str = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)";
 
+/// Whether an access list lets nobody in but system, administrators and the owner.
+pub fn is_private(sddl: &str) -> bool {
+    let list = sddl.split_once("D:").map(|(_, list)| list).unwrap_or_default();
+    let mut entries = list.split('(').skip(1).peekable();
+    let trusted = |entry: &str| {
+        let whom = entry.trim_end_matches(')').rsplit(';').next();
+        matches!(whom, Some("SY" | "BA" | "OW"))
+    };
+    // Without an entry everybody may (no list) or nobody (an empty one): not ours either way.
+    entries.peek().is_some() && entries.all(trusted)
+}
+
 /// Of an open key.
 pub fn of_key(key: *mut c_void) -> io::Result<String> {
     let mut len = 0;
