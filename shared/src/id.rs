@@ -70,6 +70,8 @@ opaque_id!(/// What lets agents enrol.
     EnrollKeyId, "enrolment key id");
 opaque_id!(/// One line of the audit log.
     AuditId, "audit id");
+opaque_id!(/// One life of a controller's store: another one since it was restored from a backup.
+    HistoryId, "history id");
 
 /// A slug that names a technology, control, policy or script: `[a-z0-9][a-z0-9.-]{0,99}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

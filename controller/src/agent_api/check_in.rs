@@ -153,6 +153,7 @@ mod tests {
             clock: None,
             disabled: None,
             agent_version: "0.1.0".into(),
+            history: None,
         }
     }
 

@@ -63,6 +63,8 @@ pub struct Server {
     pub app: Arc<App>,
     pub addresses: Addresses,
     parts: Vec<tokio::task::JoinHandle<()>>,
+    /// One controller serves a data folder.
+    _lock: std::fs::File,
 }
 
 impl Server {
@@ -76,6 +78,7 @@ impl Server {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let data = Data::open(root)?;
+        let lock = data.lock()?;
         first_start::prepare(&data, clock.now())?;
         let app = App::open(&data, settings, content, dev, clock).await?;
         judging::catch_up(&app).await?;
@@ -106,7 +109,7 @@ impl Server {
         }
         // Last, so that whoever waits for it finds open ports and what was told.
         data.write("run/addresses.json", &serde_json::to_vec(&addresses)?)?;
-        Ok(Self { app, addresses, parts })
+        Ok(Self { app, addresses, parts, _lock: lock })
     }
 
     /// Resolves when a part ends, which none does before it is asked to.
