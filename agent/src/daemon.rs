@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use aright_shared::id::HistoryId;
 use aright_shared::library::Library;
 use aright_shared::posture::{Observation, Spot};
 use aright_shared::task::ClockReading;
@@ -46,6 +47,8 @@ pub(crate) struct Agent {
     link: Mutex<Link>,
     clock: Mutex<ClockFilter>,
     trust: Mutex<TrustDocument>,
+    /// The controller's history to which everything that is kept was told.
+    history: Mutex<Option<HistoryId>>,
     /// What the controller has, as far as it said so.
     reported: Mutex<BTreeMap<Spot, Observation>>,
 }
@@ -108,6 +111,7 @@ impl Agent {
         let floor = Floor::new(state.read("controller-time.json")?);
         let link = open_link(&identity, &floor, &state)?;
         let trust = state.trust()?;
+        let history = state.read("history.json")?;
         Ok(Self {
             config,
             identity,
@@ -118,6 +122,7 @@ impl Agent {
             wishes: cancel::Wishes::default(),
             clock: Mutex::new(ClockFilter::new(Instant::now())),
             trust: Mutex::new(trust),
+            history: Mutex::new(history),
             reported: Mutex::new(BTreeMap::new()),
             state,
         })
@@ -171,6 +176,18 @@ impl Agent {
 
     pub fn trust(&self) -> TrustDocument {
         lock(&self.trust).clone()
+    }
+
+    pub fn history(&self) -> Option<HistoryId> {
+        lock(&self.history).clone()
+    }
+
+    /// # Errors
+    /// The disk refused.
+    pub fn keep_history(&self, history: HistoryId) -> anyhow::Result<()> {
+        self.state.write("history.json", &history)?;
+        *lock(&self.history) = Some(history);
+        Ok(())
     }
 
     pub fn running(&self, nonce: String) -> Running {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use anyhow::Result;
+use aright_shared::id::HistoryId;
 use aright_shared::time::{Clock, DAY, MINUTE, Millis};
 use tokio::sync::{Notify, watch};
 
@@ -15,6 +16,7 @@ use crate::data::Data;
 use crate::jobs::single;
 use crate::net::Addresses;
 use crate::presence::{LiveState, Presence};
+use crate::store::restored::{self, Restored};
 use crate::store::{Store, StoreError, Tx, assets, certificates, policies, tasks};
 use crate::trust::Trust;
 
@@ -33,6 +35,9 @@ pub struct App {
     /// Those that stand in the audit log.
     pub wrong_log_ins: Noted,
     pub presence: Presence,
+    pub history: HistoryId,
+    /// Where the store was restored from a backup.
+    pub restored: Option<Restored>,
     /// Replaced as a whole when policies change.
     content: RwLock<Arc<Content>>,
     /// Wrong log-ins, by user and by address.
@@ -65,6 +70,8 @@ impl App {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>> {
         let store = Store::open(&data.path("aright.db"), &data.path("backup"))?;
+        let history = store.write(restored::history).await?;
+        let restored = store.read(restored::get).await?;
         let content = content.with_custom(&store.read(policies::all).await?)?;
         for aside in content.set_aside() {
             tracing::error!(policy = %aside.key, why = aside.why, "a custom policy is set aside");
@@ -75,6 +82,8 @@ impl App {
             trust: Trust::load(data)?,
             wrong_log_ins: Noted::default(),
             presence: Presence::default(),
+            history,
+            restored,
             content: RwLock::new(Arc::new(content)),
             log_ins: Throttle::of(10, 5 * MINUTE),
             undos: Throttle::of(single::UNDOS_A_MINUTE, MINUTE),

@@ -22,6 +22,7 @@ pub mod net;
 mod passphrase;
 pub mod policies;
 pub mod presence;
+mod restored;
 pub mod router;
 pub mod schedule;
 mod sealed;

@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::content::Content;
 use crate::data::Data;
 use crate::net::{self, Addresses, Port, ServerKey};
-use crate::{background, judging, router};
+use crate::{background, judging, restored, router};
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -82,6 +82,7 @@ impl Server {
         first_start::prepare(&data, clock.now())?;
         let app = App::open(&data, settings, content, dev, clock).await?;
         judging::catch_up(&app).await?;
+        restored::settle(&app).await?;
         let (agents, operators) = ports(&app).await?;
         let addresses = Addresses { agents: agents.address, operators: operators.address };
         let _ = app.addresses.set(addresses);
