@@ -25,13 +25,14 @@ pub const RENEWABLE: i64 = 365 * DAY;
 
 pub struct App {
     pub settings: Settings,
+    pub data: Data,
     /// Started with `--dev`: short hold times are allowed.
     pub dev: bool,
     pub clock: Arc<dyn Clock>,
     pub started: Millis,
     pub store: Store,
     pub authority: Authority,
-    pub trust: Trust,
+    trust: RwLock<Arc<Trust>>,
     /// Those that stand in the audit log.
     pub wrong_log_ins: Noted,
     pub presence: Presence,
@@ -77,9 +78,10 @@ impl App {
             tracing::error!(policy = %aside.key, why = aside.why, "a custom policy is set aside");
         }
         let app = Self {
+            data: data.clone(),
             store,
             authority: Authority::load(data)?,
-            trust: Trust::load(data)?,
+            trust: RwLock::new(Arc::new(Trust::load(data)?)),
             wrong_log_ins: Noted::default(),
             presence: Presence::default(),
             history,
@@ -136,6 +138,17 @@ impl App {
     /// What is in force now. Whoever asks twice may be told of two: inside a transaction ask once, there.
     pub fn content(&self) -> Arc<Content> {
         self.content.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whose approvals are believed now.
+    pub fn trust(&self) -> Arc<Trust> {
+        self.trust.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A higher version is in force: agents are told at once.
+    pub fn replace_trust(&self, trust: Trust) {
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
+        self.presence.wake_all();
     }
 
     pub fn replace_content(&self, content: Content) {

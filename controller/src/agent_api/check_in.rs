@@ -115,8 +115,9 @@ async fn quarantine(app: &App, live: &Arc<Live>, why: String, now: Millis) -> Re
 /// What there is to say now.
 async fn orders(app: &Arc<App>, live: &Live, told: &CheckIn) -> Result<Orders, Refused> {
     let mut orders = Orders { history: Some(app.history.clone()), ..Orders::default() };
-    if told.trust_version < app.trust.document.version {
-        orders.trust = Some(app.trust.envelope.clone());
+    let trust = app.trust();
+    if told.trust_version < trust.document.version {
+        orders.trust = Some(trust.envelope.clone());
     }
     let work = {
         let mut state = live.state();
