@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use aright_shared::id::HistoryId;
 use aright_shared::library::Library;
 use aright_shared::posture::{Observation, Spot};
 use aright_shared::task::ClockReading;
@@ -53,6 +54,8 @@ pub(crate) struct Agent {
     revoked: AtomicBool,
     clock: Mutex<ClockFilter>,
     trust: Mutex<TrustDocument>,
+    /// The controller's history to which everything that is kept was told.
+    history: Mutex<Option<HistoryId>>,
     /// What the controller has, as far as it said so.
     reported: Mutex<BTreeMap<Spot, Observation>>,
 }
@@ -107,6 +110,7 @@ impl Agent {
         let turn = Turn::of(controllers::in_order(&config, &identity))?;
         let link = open_link(turn.url(), &config, &identity, &floor, &state)?;
         let trust = state.trust()?;
+        let history = state.read("history.json")?;
         Ok(Self {
             config,
             identity,
@@ -119,6 +123,7 @@ impl Agent {
             wishes: cancel::Wishes::default(),
             clock: Mutex::new(ClockFilter::new(Instant::now())),
             trust: Mutex::new(trust),
+            history: Mutex::new(history),
             reported: Mutex::new(BTreeMap::new()),
             state,
         })
@@ -187,6 +192,18 @@ impl Agent {
 
     pub fn trust(&self) -> TrustDocument {
         lock(&self.trust).clone()
+    }
+
+    pub fn history(&self) -> Option<HistoryId> {
+        lock(&self.history).clone()
+    }
+
+    /// # Errors
+    /// The disk refused.
+    pub fn keep_history(&self, history: HistoryId) -> anyhow::Result<()> {
+        self.state.write("history.json", &history)?;
+        *lock(&self.history) = Some(history);
+        Ok(())
     }
 
     pub fn running(&self, nonce: String) -> Running {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use anyhow::Result;
+use aright_shared::id::HistoryId;
 use aright_shared::time::{Clock, DAY, MINUTE, Millis};
 use tokio::sync::{Notify, watch};
 
@@ -15,6 +16,7 @@ use crate::data::Data;
 use crate::jobs::single;
 use crate::net::Addresses;
 use crate::presence::{LiveState, Presence};
+use crate::store::restored::{self, Restored};
 use crate::store::{Store, StoreError, Tx, assets, certificates, policies, tasks};
 use crate::trust::Trust;
 
@@ -23,16 +25,20 @@ pub const RENEWABLE: i64 = 365 * DAY;
 
 pub struct App {
     pub settings: Settings,
+    pub data: Data,
     /// Started with `--dev`: short hold times are allowed.
     pub dev: bool,
     pub clock: Arc<dyn Clock>,
     pub started: Millis,
     pub store: Store,
     pub authority: Authority,
-    pub trust: Trust,
+    trust: RwLock<Arc<Trust>>,
     /// Those that stand in the audit log.
     pub wrong_log_ins: Noted,
     pub presence: Presence,
+    pub history: HistoryId,
+    /// Where the store was restored from a backup.
+    pub restored: Option<Restored>,
     /// Replaced as a whole when policies change.
     content: RwLock<Arc<Content>>,
     /// Wrong log-ins, by user and by address.
@@ -65,16 +71,21 @@ impl App {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>> {
         let store = Store::open(&data.path("aright.db"), &data.path("backup"))?;
+        let history = store.write(restored::history).await?;
+        let restored = store.read(restored::get).await?;
         let content = content.with_custom(&store.read(policies::all).await?)?;
         for aside in content.set_aside() {
             tracing::error!(policy = %aside.key, why = aside.why, "a custom policy is set aside");
         }
         let app = Self {
+            data: data.clone(),
             store,
             authority: Authority::load(data)?,
-            trust: Trust::load(data)?,
+            trust: RwLock::new(Arc::new(Trust::load(data)?)),
             wrong_log_ins: Noted::default(),
             presence: Presence::default(),
+            history,
+            restored,
             content: RwLock::new(Arc::new(content)),
             log_ins: Throttle::of(10, 5 * MINUTE),
             undos: Throttle::of(single::UNDOS_A_MINUTE, MINUTE),
@@ -127,6 +138,17 @@ impl App {
     /// What is in force now. Whoever asks twice may be told of two: inside a transaction ask once, there.
     pub fn content(&self) -> Arc<Content> {
         self.content.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whose approvals are believed now.
+    pub fn trust(&self) -> Arc<Trust> {
+        self.trust.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A higher version is in force: agents are told at once.
+    pub fn replace_trust(&self, trust: Trust) {
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
+        self.presence.wake_all();
     }
 
     pub fn replace_content(&self, content: Content) {

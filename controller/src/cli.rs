@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{admin_reset, check_config, serve};
+use crate::commands::{admin_reset, backup, check_config, restore, serve};
 
 #[derive(Parser)]
 #[command(
@@ -26,6 +26,13 @@ struct Place {
     /// Folder of database, keys and settings
     #[arg(long, value_name = "DIR", default_value = "/var/lib/aright")]
     data: PathBuf,
+}
+
+#[derive(Args)]
+struct Passphrase {
+    /// Read the passphrase from a file, `-` for standard input; else it is asked for, or read from a pipe
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -55,6 +62,28 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Take a backup, also while the controller serves: database, keys, authority and trust, in one sealed file
+    Backup {
+        /// The file to write; it must not exist
+        file: PathBuf,
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
+    /// Make a data folder from a backup, on this machine or another; the controller must not run
+    Restore {
+        /// What `backup` wrote
+        file: PathBuf,
+        #[command(flatten)]
+        place: Place,
+        /// Replace the controller that is in the folder: its revocations stay, and its trust document where that
+        /// is higher; the rest is moved aside
+        #[arg(long)]
+        over: bool,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
     /// Help for administrators who are locked out
     #[command(subcommand)]
     Admin(Admin),
@@ -76,6 +105,12 @@ pub fn run() -> Result<()> {
         Command::Serve { place, config, dev, agents, operators } => runtime()?
             .block_on(serve::run(serve::Options { data: place.data, config, dev, agents, operators })),
         Command::CheckConfig { place, config } => check_config::run(config.as_deref(), &place.data),
+        Command::Backup { file, place, passphrase } => {
+            backup::run(&place.data, &file, passphrase.passphrase_file.as_deref())
+        }
+        Command::Restore { file, place, over, passphrase } => {
+            restore::run(&file, &place.data, over, passphrase.passphrase_file.as_deref())
+        }
         Command::Admin(Admin::Reset { place }) => runtime()?.block_on(admin_reset::run(&place.data)),
     }
 }

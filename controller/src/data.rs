@@ -2,15 +2,15 @@
 //!
 //! | path | what |
 //! |---|---|
-//! | `aright.db` | the database; `backup/` its copies from before migrations |
+//! | `aright.db` | the database; `backup/` its copies from before migrations, and while a backup is taken |
 //! | `authority/` | `root.crt`, and the online intermediate's `intermediate.crt` and `.key` |
 //! | `trust/` | `root.pub` (base64) and `document.json`, the trust document's envelope |
 //! | `keys/task.key` | signs task orders |
 //! | `offline/` | keys to be moved away: authority root, trust root, the first approver |
 //! | `run/addresses.json` | the addresses in use, written at each start |
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::Write as _;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -55,15 +55,50 @@ impl Data {
     /// # Errors
     /// Names the file.
     pub fn write(&self, below: &str, bytes: &[u8]) -> Result<()> {
+        self.write_from(below, &mut &bytes[..])
+    }
+
+    /// As [`Data::write`], of any length.
+    ///
+    /// # Errors
+    /// Names the file.
+    pub fn write_from(&self, below: &str, bytes: &mut dyn Read) -> Result<()> {
         let path = self.path(below);
         let parent = path.parent().unwrap_or(&self.root);
         folder(parent)?;
         write_aside(&path, bytes).with_context(|| format!("write {}", path.display()))?;
-        File::open(parent)?.sync_all().with_context(|| format!("sync {}", parent.display()))
+        sync(parent)
+    }
+
+    /// Held for as long as one program may change what is here: a controller that serves, or a restore.
+    ///
+    /// # Errors
+    /// Somebody else holds it.
+    pub fn lock(&self) -> Result<File> {
+        let root = self.root.display();
+        let folder = File::open(&self.root).with_context(|| format!("open {root}"))?;
+        match folder.try_lock() {
+            Ok(()) => Ok(folder),
+            Err(TryLockError::WouldBlock) => {
+                bail!("data folder {root}: an aright-controller uses it; next: stop that one first")
+            }
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {root}")),
+        }
     }
 }
 
-fn folder(path: &Path) -> Result<()> {
+/// Makes the names in a folder survive a power cut.
+///
+/// # Errors
+/// Names the folder.
+pub fn sync(folder: &Path) -> Result<()> {
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.with_context(|| format!("sync {}", folder.display()))
+}
+
+/// # Errors
+/// It cannot be made.
+pub fn folder(path: &Path) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -71,10 +106,18 @@ fn folder(path: &Path) -> Result<()> {
         .with_context(|| format!("make folder {}", path.display()))
 }
 
-fn write_aside(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// An empty file that nobody else may read, in place of what had its name.
+///
+/// # Errors
+/// It cannot be made.
+pub fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+fn write_aside(path: &Path, bytes: &mut dyn Read) -> io::Result<()> {
     let aside = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-    file.write_all(bytes)?;
+    let mut file = private_file(&aside)?;
+    io::copy(bytes, &mut file)?;
     file.sync_all()?;
     std::fs::rename(aside, path)
 }

@@ -93,7 +93,7 @@ pub fn operators_port(app: &Arc<App>) -> Router {
             get(operators::stop::show).post(operators::stop::set).delete(operators::stop::release),
         )
         .route("/audit", get(operators::audit::handle))
-        .route("/trust", get(operators::trust::handle))
+        .route("/trust", get(operators::trust::show).post(operators::trust::import))
         .route_layer(from_fn_with_state(app.clone(), auth::operator::demand));
     Router::new()
         .nest("/api/v1", open.merge(known))

@@ -7,7 +7,7 @@ use aright_shared::api;
 use aright_shared::digest::Digest;
 use aright_shared::envelope::{Envelope, PublicKey, TRUST, new_signing_key};
 use aright_shared::time::{DAY, Millis};
-use aright_shared::trust::{Approver, TrustDocument};
+use aright_shared::trust::{Approver, TrustDocument, TrustError};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
@@ -28,6 +28,7 @@ trust-root.key          signs trust documents: who may approve scripts
 approver-admin.key      approves scripts: aright script approve KEY --key approver-admin.key
 ";
 
+#[derive(Clone)]
 pub struct Trust {
     pub root: PublicKey,
     pub document: TrustDocument,
@@ -70,6 +71,23 @@ impl Trust {
         let task_key = SigningKey::from_pkcs8_pem(&data.read("keys/task.key")?)
             .map_err(|error| anyhow!("{}: {error}", data.path("keys/task.key").display()))?;
         Ok(Self { root, document, envelope, task_key })
+    }
+
+    /// With a document that replaces ours, once [`Trust::keep`] has it on disk.
+    ///
+    /// # Errors
+    /// Not signed by the root in force, or not of a higher version.
+    pub fn succeed(&self, envelope: &Envelope) -> Result<Self, TrustError> {
+        let document = self.document.succeed(envelope)?;
+        Ok(Self { root: document.root, document, envelope: envelope.clone(), task_key: self.task_key.clone() })
+    }
+
+    /// # Errors
+    /// Names the file.
+    pub fn keep(&self, data: &Data) -> Result<()> {
+        data.write("trust/document.json", &serde_json::to_vec(&self.envelope)?)?;
+        // In this order: a document that names a new root is signed by the old one too.
+        data.write("trust/root.pub", &serde_json::to_vec(&self.root)?)
     }
 
     /// What people compare and agents pin.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use crate::digest::Digest;
+
 /// A text that is not an identifier of its kind.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind} {text:?}: {why}")]
@@ -64,12 +66,29 @@ opaque_id!(/// One occurrence of a job.
     RunId, "run id");
 opaque_id!(/// One script on one asset in one run.
     TaskId, "task id");
+impl TaskId {
+    /// The id of one script on one asset in one run: the same whenever the run begins. A controller that was
+    /// restored to before then makes the task that its agent remembers, and not another.
+    pub fn of(run: &RunId, asset: &AssetId, script: Digest) -> Self {
+        let text = format!("{run} {asset} {script}");
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&Digest::of(text.as_bytes()).as_bytes()[..16]);
+        // As old as its run, so that it sorts as others do.
+        if let Ok(run) = uuid::Uuid::try_parse(run.as_str()) {
+            bytes[..6].copy_from_slice(&run.as_bytes()[..6]);
+        }
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string())
+    }
+}
+
 opaque_id!(/// One posture.
     PostureId, "posture id");
 opaque_id!(/// What lets agents enrol.
     EnrollKeyId, "enrolment key id");
 opaque_id!(/// One line of the audit log.
     AuditId, "audit id");
+opaque_id!(/// One life of a controller's store: another one since it was restored from a backup.
+    HistoryId, "history id");
 
 /// A slug that names a technology, control, policy or script: `[a-z0-9][a-z0-9.-]{0,99}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

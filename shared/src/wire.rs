@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::envelope::{Envelope, PublicKey};
-use crate::id::{AssetId, Key, TaskId};
+use crate::id::{AssetId, HistoryId, Key, TaskId};
 use crate::outcome::HostChange;
 use crate::posture::{NotApplicable, Observation, Spot};
 use crate::task::{ClockReading, Delivery};
@@ -109,6 +109,10 @@ pub struct CheckIn {
     /// `None`, or why this agent runs nothing (`mode = "evaluate"`, `aright-agent disable`).
     pub disabled: Option<String>,
     pub agent_version: String,
+    /// To which all results that the agent keeps were told ([`Orders::history`]); absent before the first,
+    /// and from agents before this field. While it is another than the controller's, no task is delivered.
+    #[serde(default)]
+    pub history: Option<HistoryId>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -127,6 +131,10 @@ pub struct Orders {
     /// A trust document above the version that the agent named.
     #[serde(default)]
     pub trust: Option<Envelope>,
+    /// The controller's own. Where it is another than the agent's, the controller was restored from a
+    /// backup: the agent tells the results that it keeps once more, reports in full, and names this one.
+    #[serde(default)]
+    pub history: Option<HistoryId>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aright_shared::client::ClientError;
+use aright_shared::id::HistoryId;
 use aright_shared::wire::{CheckIn, MAX_WAIT_S, Orders, observations_digest};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -20,6 +21,10 @@ const STRIDE: u64 = 1000;
 /// Between check-ins of a host that is revoked, once and up to twice.
 const REVOKED_PAUSE: Duration = Duration::from_secs(600);
 
+/// How long a check-in is held while a restored controller is told what it forgot, in seconds: it orders nothing until
+/// a check-in says that it knows all.
+const TELLING_S: u32 = 2;
+
 pub async fn run(agent: Arc<Agent>, orders: mpsc::Sender<Work>) -> anyhow::Result<()> {
     let machine = facts::machine();
     // After a restart it goes on above all that it can have sent.
@@ -27,6 +32,8 @@ pub async fn run(agent: Arc<Agent>, orders: mpsc::Sender<Work>) -> anyhow::Resul
     let mut ceiling = counter + STRIDE;
     let mut backoff = Backoff::default();
     let mut wait_s = 0;
+    // The controller's history to which it was last asked to tell everything.
+    let mut asked = agent.history();
     loop {
         counter += 1;
         if counter >= ceiling {
@@ -42,6 +49,7 @@ pub async fn run(agent: Arc<Agent>, orders: mpsc::Sender<Work>) -> anyhow::Resul
             clock: agent.clock_reading(),
             disabled: agent.disabled(),
             agent_version: AGENT_VERSION.into(),
+            history: agent.history(),
         };
         let result = check_in_once(&agent, &check_in).await;
         if take_turns(&agent, result.as_ref().err())? {
@@ -51,8 +59,9 @@ pub async fn run(agent: Arc<Agent>, orders: mpsc::Sender<Work>) -> anyhow::Resul
             Ok(brought) => {
                 backoff.reset();
                 agent.revoked.store(false, Ordering::Relaxed);
-                wait_s = MAX_WAIT_S;
+                tell_again(&agent, brought.history.as_ref(), &mut asked, &orders)?;
                 take(&agent, brought, &orders).await?;
+                wait_s = if asked == agent.history() { MAX_WAIT_S } else { TELLING_S };
             }
             Err(ClientError::Busy { after_s, .. }) => {
                 wait_s = 0;
@@ -110,6 +119,26 @@ async fn check_in_once(agent: &Agent, check_in: &CheckIn) -> Result<Orders, Clie
 fn reported_digest(agent: &Agent) -> Option<aright_shared::digest::Digest> {
     let reported = lock(&agent.reported);
     (!reported.is_empty()).then(|| observations_digest(reported.values()))
+}
+
+/// Has everything told once more to a controller that was restored from a backup.
+fn tell_again(
+    agent: &Agent,
+    history: Option<&HistoryId>,
+    asked: &mut Option<HistoryId>,
+    orders: &mpsc::Sender<Work>,
+) -> anyhow::Result<()> {
+    let Some(history) = history.filter(|history| asked.as_ref() != Some(history)) else { return Ok(()) };
+    if agent.history().is_some() {
+        info!(%history, "the controller was restored from a backup");
+    }
+    match orders.try_send(Work::TellAgain(history.clone())) {
+        Ok(()) => *asked = Some(history.clone()),
+        // It is said with every reply.
+        Err(TrySendError::Full(_)) => {}
+        Err(closed) => return Err(closed.into()),
+    }
+    Ok(())
 }
 
 async fn take(agent: &Agent, brought: Orders, orders: &mpsc::Sender<Work>) -> anyhow::Result<()> {

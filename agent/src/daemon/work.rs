@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aright_shared::client::ClientError;
+use aright_shared::id::HistoryId;
 use aright_shared::library::Library;
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
 use aright_shared::posture::{Observation, Spot};
@@ -28,6 +29,8 @@ use crate::task::here::confinement;
 #[derive(Debug)]
 pub enum Work {
     Evaluate,
+    /// The controller's history is another.
+    TellAgain(HistoryId),
     Task(Box<Delivery>),
 }
 
@@ -47,6 +50,7 @@ pub async fn run(agent: Arc<Agent>, mut inbox: mpsc::Receiver<Work>) -> anyhow::
     for delivery in resumed {
         owed |= task(&agent, &workshop, delivery).await?.is_err();
     }
+    let mut again = None;
     let mut offers = Backoff::default();
     let mut next_evaluation = Instant::now() + every;
     loop {
@@ -54,7 +58,12 @@ pub async fn run(agent: Arc<Agent>, mut inbox: mpsc::Receiver<Work>) -> anyhow::
         // What the host looks like goes first: a result that says fixed beside a posture that says fail helps nobody.
         owed |= !workshop.spool.undone_since()?.is_empty();
         owed = owed && evaluate(&agent, &mut confinement).await.is_err();
-        let pause = if send_results(&agent, &workshop).await? && !owed {
+        if let Some(history) = &again
+            && tell_again(&agent, &workshop, history, &mut confinement).await?
+        {
+            again = None;
+        }
+        let pause = if send_results(&agent, &workshop).await? && !owed && again.is_none() {
             offers.reset();
             OFFER_EVERY
         } else {
@@ -63,6 +72,7 @@ pub async fn run(agent: Arc<Agent>, mut inbox: mpsc::Receiver<Work>) -> anyhow::
         tokio::select! {
             work = inbox.recv() => match work {
                 Some(Work::Evaluate) => owed |= evaluate(&agent, &mut confinement).await.is_err(),
+                Some(Work::TellAgain(history)) => again = Some(history),
                 Some(Work::Task(delivery)) => owed |= task(&agent, &workshop, *delivery).await?.is_err(),
                 None => return Ok(()),
             },
@@ -222,6 +232,41 @@ async fn send_results(agent: &Arc<Agent>, workshop: &Workshop) -> anyhow::Result
     }
     // What was undone is known by its result: that goes first.
     Ok(all_known && send_undone(agent, workshop).await?)
+}
+
+/// Tells a controller that was restored from a backup all that it may have forgotten; whether it has all of it.
+async fn tell_again(
+    agent: &Arc<Agent>,
+    workshop: &Workshop,
+    history: &HistoryId,
+    known: &mut Option<()>,
+) -> anyhow::Result<bool> {
+    // Where there was none before nothing was forgotten but by an older agent.
+    if agent.history().is_some() {
+        lock(&agent.reported).clear();
+        *known = None;
+        if evaluate(agent, known).await.is_err() {
+            return Ok(false);
+        }
+    }
+    for (report, undone) in workshop.spool.told()? {
+        let mut told = agent.link().result(&report).await;
+        if let (Ok(()), Some(undone)) = (&told, undone) {
+            told = agent.link().undone(&report.task, &undone).await;
+        }
+        match told {
+            Ok(()) => {}
+            // Of what was saved after the backup the controller knows nothing.
+            Err(error) if is_unwanted(&error) => info!(task.id = %report.task, "result not wanted: {error}"),
+            Err(error) => {
+                warn!(task.id = %report.task, "result waits to be told again: {error}");
+                return Ok(false);
+            }
+        }
+    }
+    agent.keep_history(history.clone())?;
+    info!(%history, "all results that are kept are told");
+    Ok(true)
 }
 
 async fn send_undone(agent: &Arc<Agent>, workshop: &Workshop) -> anyhow::Result<bool> {

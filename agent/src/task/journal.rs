@@ -264,6 +264,11 @@ impl Journal {
         (is_late && !is_known && !self.is_being_undone()).then(|| self.undone())
     }
 
+    /// As [`Self::undone_since`], where the controller was told.
+    pub fn undone_told(&self) -> Option<Undone> {
+        self.notes::<HostChange>(Step::Acknowledged).next().map(|_| self.undone())
+    }
+
     /// The controller knows what became of the change since its result.
     ///
     /// # Errors

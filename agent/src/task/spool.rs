@@ -228,6 +228,18 @@ impl Spool {
         Ok(self.journals()?.iter().filter(|j| unsent(j)).filter_map(|j| j.result().ok().flatten()).collect())
     }
 
+    /// Results that the controller had, as far as they are kept, each with what became of the change since.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn told(&self) -> Result<Vec<(TaskReport, Option<Undone>)>, SpoolError> {
+        let told = |journal: &Journal| {
+            let report = journal.has(Step::Acknowledged).then(|| journal.result().ok().flatten())??;
+            Some((report, journal.undone_told()))
+        };
+        Ok(self.journals()?.iter().filter_map(told).collect())
+    }
+
     /// The controller has the result. Beside a command that changes the host it is not noted, and sent once more.
     ///
     /// # Errors

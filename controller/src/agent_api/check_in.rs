@@ -114,16 +114,19 @@ async fn quarantine(app: &App, live: &Arc<Live>, why: String, now: Millis) -> Re
 
 /// What there is to say now.
 async fn orders(app: &Arc<App>, live: &Live, told: &CheckIn) -> Result<Orders, Refused> {
-    let mut orders = Orders::default();
-    if told.trust_version < app.trust.document.version {
-        orders.trust = Some(app.trust.envelope.clone());
+    let mut orders = Orders { history: Some(app.history.clone()), ..Orders::default() };
+    let trust = app.trust();
+    if told.trust_version < trust.document.version {
+        orders.trust = Some(trust.envelope.clone());
     }
     let work = {
         let mut state = live.state();
         let eligible = state.reasons().is_empty();
         orders.evaluate = std::mem::take(&mut state.evaluate);
+        // Until it has told what we may have forgotten, it could be given what it did before.
+        let told_all = told.history.as_ref().is_none_or(|history| *history == app.history);
         // While it is not eligible the work waits for it.
-        eligible && std::mem::take(&mut state.work)
+        eligible && told_all && std::mem::take(&mut state.work)
     };
     if work {
         let claimed = deliver::claim(app, &live.asset).await;
@@ -153,6 +156,7 @@ mod tests {
             clock: None,
             disabled: None,
             agent_version: "0.1.0".into(),
+            history: None,
         }
     }
 

@@ -66,13 +66,14 @@ fn enroll(
     certificates::insert(tx, &certificate, issued.public_key, now)?;
     let shared = app.clone();
     tx.on_commit(move || shared.presence.add_certificate(certificate));
+    let trust = app.trust();
     Ok(EnrollReply {
         asset,
         certificate: issued.pem,
         authority: app.authority.root_pem().to_owned(),
-        root: app.trust.root,
-        trust: app.trust.envelope.clone(),
-        task_key: (&app.trust.task_key).into(),
+        root: trust.root,
+        trust: trust.envelope.clone(),
+        task_key: (&trust.task_key).into(),
         now: app.now(),
     })
 }

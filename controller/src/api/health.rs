@@ -25,7 +25,7 @@ pub async fn handle(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
     let soon = app.now().plus(NOTICE);
     for (what, end) in [
         ("the authority's intermediate certificate", app.authority.expires()),
-        ("the trust document", app.trust.document.expires),
+        ("the trust document", app.trust().document.expires),
     ] {
         if end < soon {
             problems.push(format!("{what} ends on {end}"));

@@ -11,7 +11,9 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::StatusCode;
+use rustls::pki_types::CertificateDer;
 
+use super::recall;
 use crate::app::App;
 use crate::error::Refused;
 use crate::presence::Live;
@@ -23,6 +25,8 @@ const FIELD: &str = "client certificate";
 pub struct PeerCertificate {
     pub fingerprint: Digest,
     pub issuer: String,
+    /// As it was shown, the leaf first.
+    pub chain: Arc<[CertificateDer<'static>]>,
 }
 
 /// Who is asking: an extension of every request behind [`demand`].
@@ -46,12 +50,16 @@ pub async fn demand_for_renewal(
 }
 
 async fn admit(
-    app: &App,
+    app: &Arc<App>,
     mut request: Request,
     next: Next,
     serves: impl Fn(Millis) -> bool,
 ) -> Result<Response, Refused> {
-    let agent = identify(app, request.extensions().get(), serves)?;
+    let peer = request.extensions().get::<PeerCertificate>().cloned();
+    if let Some(peer) = peer.as_ref().filter(|peer| app.presence.certificate(&peer.fingerprint).is_none()) {
+        recall::certificate(app, peer).await?;
+    }
+    let agent = identify(app, peer.as_ref(), serves)?;
     request.extensions_mut().insert(agent);
     Ok(next.run(request).await)
 }

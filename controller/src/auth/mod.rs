@@ -4,5 +4,6 @@ pub mod agent;
 pub mod noted;
 pub mod operator;
 pub mod password;
+mod recall;
 pub mod throttle;
 pub mod token;

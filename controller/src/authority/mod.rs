@@ -3,6 +3,7 @@
 //! whose clock is a little behind still finds it valid.
 
 mod issue;
+mod recall;
 
 use anyhow::{Context as _, Result, anyhow};
 use aright_shared::digest::Digest;

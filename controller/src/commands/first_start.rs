@@ -92,7 +92,7 @@ Log in:
 Move the keys in {offline} to a place that this machine cannot reach (see README there).
 ",
         version = env!("CARGO_PKG_VERSION"),
-        trust = app.trust.fingerprint(),
+        trust = app.trust().fingerprint(),
         offline = data.path("offline").display(),
     )?;
     Ok(())

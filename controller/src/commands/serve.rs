@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::content::Content;
 use crate::data::Data;
 use crate::net::{self, Addresses, Port, ServerKey};
-use crate::{background, judging, router};
+use crate::{background, judging, restored, router};
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -63,6 +63,8 @@ pub struct Server {
     pub app: Arc<App>,
     pub addresses: Addresses,
     parts: Vec<tokio::task::JoinHandle<()>>,
+    /// One controller serves a data folder.
+    _lock: std::fs::File,
 }
 
 impl Server {
@@ -76,9 +78,11 @@ impl Server {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let data = Data::open(root)?;
+        let lock = data.lock()?;
         first_start::prepare(&data, clock.now())?;
         let app = App::open(&data, settings, content, dev, clock).await?;
         judging::catch_up(&app).await?;
+        restored::settle(&app).await?;
         let (agents, operators) = ports(&app).await?;
         let addresses = Addresses { agents: agents.address, operators: operators.address };
         let _ = app.addresses.set(addresses);
@@ -106,7 +110,7 @@ impl Server {
         }
         // Last, so that whoever waits for it finds open ports and what was told.
         data.write("run/addresses.json", &serde_json::to_vec(&addresses)?)?;
-        Ok(Self { app, addresses, parts })
+        Ok(Self { app, addresses, parts, _lock: lock })
     }
 
     /// Resolves when a part ends, which none does before it is asked to.

@@ -64,7 +64,7 @@ fn may_begin(tx: &Tx<'_>, task: &Task) -> Result<bool, StoreError> {
 fn deliver(app: &Arc<App>, tx: &Tx<'_>, task: &Task, now: Millis) -> Result<Option<Delivery>, Refused> {
     let row = scripts::get(tx, task.script)?;
     let approval = match &row {
-        Some(row) if row.origin != Origin::Library => custom::in_force(tx, &app.trust, row, now)?,
+        Some(row) if row.origin != Origin::Library => custom::in_force(tx, &app.trust(), row, now)?,
         _ => None,
     };
     // Nothing of a script runs when its change goes back: then it may have been found bad, and deprecated.
@@ -77,7 +77,7 @@ fn deliver(app: &Arc<App>, tx: &Tx<'_>, task: &Task, now: Millis) -> Result<Opti
         return Ok(None);
     };
     let order = order(app, task, approval.as_ref(), now)?;
-    let envelope = Envelope::seal(TASK, &order, &[&app.trust.task_key])?;
+    let envelope = Envelope::seal(TASK, &order, &[&app.trust().task_key])?;
     let lease_until = now.plus(i64::from(app.settings.dispatch.lease_s) * SECOND);
     tasks::deliver(tx, &task.id, &order.nonce, &envelope, now, lease_until)?;
     if let Some(run) = task.run() {

@@ -36,7 +36,8 @@ pub fn by_report(
     now: Millis,
 ) -> Result<(), Refused> {
     check(report)?;
-    if task.nonce.is_none() && task.ended.is_none() {
+    let forgotten = app.restored.is_some_and(|restored| task.queued <= restored.at);
+    if task.nonce.is_none() && task.ended.is_none() && !forgotten {
         return Err(Refused::conflict("not-delivered", "the task was never delivered")
             .field("task")
             .value(task.state)

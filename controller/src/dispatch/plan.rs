@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use aright_shared::api::Selection;
-use aright_shared::id::{AssetId, JobId, RunId};
+use aright_shared::id::{AssetId, JobId, RunId, TaskId};
 use aright_shared::task::{TaskKind, TaskState};
 use aright_shared::time::{Millis, SECOND};
 use aright_shared::values::Resolved;
@@ -94,6 +94,7 @@ fn task(run: &RunId, job: &JobId, asset: &AssetId, one: &Selected, fate: Fate, n
     let cause = Cause::Run { job: job.clone(), run: run.clone() };
     let timeout_ms = i64::from(one.script.timeout_s) * SECOND;
     Some(Task {
+        id: TaskId::of(run, asset, one.row.digest),
         state: if end.is_some() { TaskState::Ended } else { TaskState::Queued },
         ended: end.as_ref().map(|_| now),
         end,

@@ -158,13 +158,15 @@ pub fn follow(app: &Arc<App>, tx: &Tx<'_>, id: &JobId, now: Millis) -> Result<()
     }
     let waits = Waits::of(app, &job.spec)?;
     let occurrence = schedule::next(&job.spec.schedule, next.due.plus(-1));
-    let missed = occurrence.as_ref().is_none_or(|one| one.latest.plus(PUNCTUAL) < now);
+    // It was there for us to forget that it ran.
+    let forgotten = app.restored.is_some_and(|restored| restored.missed(next.due));
+    let missed = forgotten || occurrence.as_ref().is_none_or(|one| one.latest.plus(PUNCTUAL) < now);
     let after = if missed { now } else { next.due };
     if !missed {
         // Noticed a moment late it is not late.
         let saved = if now.since(next.run) < PUNCTUAL { next.run } else { now };
         place(tx, &job.id, None, &waits.times(occurrence.as_ref(), Some(&repeat.zone), saved), None)?;
-    } else if repeat.missed == Missed::RunOnce {
+    } else if repeat.missed == Missed::RunOnce && !forgotten {
         let run = place(tx, &job.id, None, &waits.times(None, None, now), None)?;
         let why = format!("makes up for the occurrence missed at {}", next.due);
         runs::set_detail(tx, &run, &why)?;

@@ -59,7 +59,7 @@ impl<'a> Judge<'a> {
         let mut judged = Vec::new();
         for one in scripts {
             let by_people = || {
-                let in_force = custom::in_force(conn, &app.trust, &one.row, now)?;
+                let in_force = custom::in_force(conn, &app.trust(), &one.row, now)?;
                 Ok::<_, Refused>(one.row.state == ScriptState::Approved && in_force.is_some())
             };
             judged.push((one, one.is_library() || by_people()?));

@@ -56,7 +56,7 @@ pub fn for_saving(
         may_be_chosen(conn, &job.custom_scripts[0].key, now)?;
     }
     for one in &job.custom_scripts {
-        let known = custom::find(conn, &app.trust, one, now)?;
+        let known = custom::find(conn, &app.trust(), one, now)?;
         if selected.iter().any(|other| other.row.digest == known.row.digest) {
             return Err(
                 Refused::invalid("custom_scripts", &one.key, "one script comes twice").remedy("give it once")

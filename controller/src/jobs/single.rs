@@ -129,7 +129,7 @@ fn known(app: &App, conn: &Conn, new: &NewPreview, now: Millis) -> Result<Known,
         return Ok(Known { row, script: own.script.clone() });
     }
     let custom = CustomScript { key: new.script.clone(), params: new.params.clone() };
-    custom::find(conn, &app.trust, &custom, now)
+    custom::find(conn, &app.trust(), &custom, now)
 }
 
 /// What fails of all that the script is for; where nothing fails all of it.

@@ -102,7 +102,7 @@ async fn connection(
     let stream =
         timeout(HANDSHAKE, acceptor.accept(stream)).await.context("TLS handshake took too long")??;
     let certificate =
-        stream.get_ref().1.peer_certificates().and_then(|chain| peer_certificate(chain.first()?));
+        stream.get_ref().1.peer_certificates().and_then(peer_certificate);
     let service = tower_service(router, Peer(peer), certificate);
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -112,10 +112,12 @@ async fn connection(
     Ok(watcher.watch(serving).await?)
 }
 
-fn peer_certificate(leaf: &rustls::pki_types::CertificateDer<'_>) -> Option<PeerCertificate> {
+fn peer_certificate(chain: &[rustls::pki_types::CertificateDer<'_>]) -> Option<PeerCertificate> {
+    let leaf = chain.first()?;
     let (_, parsed) = x509_parser::parse_x509_certificate(leaf).ok()?;
     let issuer = parsed.issuer().to_string().chars().take(120).collect();
-    Some(PeerCertificate { fingerprint: Digest::of(leaf), issuer })
+    let chain = chain.iter().map(|one| one.clone().into_owned()).collect();
+    Some(PeerCertificate { fingerprint: Digest::of(leaf), issuer, chain })
 }
 
 fn tower_service(

@@ -25,7 +25,8 @@ pub fn insert(
 ) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO certificates (fingerprint, asset, public_key, issued_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5)",
+         VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (fingerprint) DO NOTHING",
         params![
             certificate.fingerprint.to_string(),
             certificate.asset.as_str(),

@@ -19,12 +19,7 @@ pub(super) fn up(conn: &mut Connection, path: &Path, backups: &Path) -> Result<(
 
 fn up_to(conn: &mut Connection, path: &Path, backups: &Path, all: &[&str]) -> Result<(), StoreError> {
     conn.execute_batch("CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY)")?;
-    let found: i64 =
-        conn.query_row("SELECT COALESCE(MAX(version), 0) FROM schema_versions", [], |row| row.get(0))?;
-    let known = i64::try_from(all.len()).unwrap_or(i64::MAX);
-    if found > known {
-        return Err(StoreError::Newer { path: path.display().to_string(), found, known });
-    }
+    let found = not_newer(conn, path, all)?;
     for (sql, version) in all.iter().zip(1..).skip(usize::try_from(found).unwrap_or(0)) {
         // A fresh one has nothing to lose.
         if found > 0 {
@@ -38,6 +33,26 @@ fn up_to(conn: &mut Connection, path: &Path, backups: &Path, all: &[&str]) -> Re
         tx.commit()?;
     }
     Ok(())
+}
+
+/// The schema of a database of ours, left as it is.
+pub(super) fn known(conn: &Connection, path: &Path) -> Result<i64, StoreError> {
+    not_newer(conn, path, MIGRATIONS)
+}
+
+/// The newest schema that this program knows.
+pub(super) fn newest() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+fn not_newer(conn: &Connection, path: &Path, all: &[&str]) -> Result<i64, StoreError> {
+    let found: i64 =
+        conn.query_row("SELECT COALESCE(MAX(version), 0) FROM schema_versions", [], |row| row.get(0))?;
+    let known = i64::try_from(all.len()).unwrap_or(i64::MAX);
+    match found > known {
+        true => Err(StoreError::Newer { path: path.display().to_string(), found, known }),
+        false => Ok(found),
+    }
 }
 
 /// An empty file that nobody else may read, for what is in the database is for nobody else.

@@ -14,11 +14,13 @@ mod migrate;
 pub mod observations;
 pub mod policies;
 pub mod postures;
+pub mod restored;
 pub mod run_assets;
 pub mod runs;
 pub mod scripts;
 pub mod sessions;
 pub mod settings;
+pub mod snapshot;
 #[cfg(test)]
 mod sql_test;
 pub mod tags;
@@ -48,10 +50,17 @@ pub enum StoreError {
          aright-controller, or restore the copy made before its migration"
     )]
     Newer { path: String, found: i64, known: i64 },
+    #[error("database {path} is damaged: {found}; next: restore a backup")]
+    Damaged { path: String, found: String },
     #[error("database: commit failed: {0}")]
     Commit(String),
     #[error("database: stopped")]
     Stopped,
+}
+
+/// The newest schema that this program knows.
+pub fn schema() -> i64 {
+    migrate::newest()
 }
 
 type Read = Box<dyn FnOnce(&Conn) + Send>;

@@ -290,6 +290,15 @@ pub fn deliver(
     Ok(())
 }
 
+/// Takes the nonce of an order that was given after the backup from which we were restored.
+pub fn recall(tx: &Tx<'_>, id: &TaskId, nonce: &str) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE tasks SET nonce = $1 WHERE id = $2 AND nonce IS NULL AND state = 'queued'",
+        params![nonce, id.as_str()],
+    )?;
+    Ok(())
+}
+
 /// `queued` or `delivered` → `running`, once, by its own order; false when it is not to run.
 pub fn start(
     tx: &Tx<'_>,
@@ -415,6 +424,18 @@ pub fn not_begun(conn: &Conn, run: &RunId) -> Result<Vec<Task>, StoreError> {
     conn.rows(
         &format!("SELECT {COLUMNS} FROM tasks t WHERE t.run = $1 AND t.state IN ('queued', 'delivered')"),
         params![run.as_str()],
+        read,
+    )
+}
+
+/// Those queued by then that have not begun.
+pub fn not_begun_since(conn: &Conn, queued: Millis) -> Result<Vec<Task>, StoreError> {
+    conn.readable_rows(
+        &format!(
+            "SELECT {COLUMNS} FROM tasks t LEFT JOIN runs r ON r.id = t.run \
+             WHERE t.state IN ('queued', 'delivered') AND t.queued_at <= $1"
+        ),
+        params![queued.0],
         read,
     )
 }

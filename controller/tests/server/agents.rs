@@ -23,7 +23,7 @@ async fn an_agent_enrols_and_gets_what_it_pins() {
         world.stranger().post("/agent/v1/enroll", &host.request(&key.secret)).await.expect("enrols");
     let document = TrustDocument::pin(&reply.trust, reply.root, key.trust).expect("the pinned root");
     assert_eq!(document.version, 1);
-    assert_eq!(reply.task_key, PublicKey::from(&world.server.app.trust.task_key));
+    assert_eq!(reply.task_key, PublicKey::from(&world.server.app.trust().task_key));
     let asset: Asset = world.operator.get(&format!("/api/v1/assets/{}", reply.asset)).await.expect("shown");
     assert_eq!((asset.facts.hostname.as_str(), asset.tags.as_slice()), ("web01", &["lab".to_owned()][..]));
     assert!(asset.eligible && asset.reasons.is_empty());

@@ -315,6 +315,7 @@ impl Agent {
             clock: None,
             disabled: None,
             agent_version: env!("CARGO_PKG_VERSION").into(),
+            history: None,
         }
     }
 

@@ -1,6 +1,10 @@
 //! `aright trust`.
 
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 use aright_shared::api::Trust;
+use aright_shared::envelope::Envelope;
 use aright_shared::text::facts;
 use clap::Subcommand;
 
@@ -11,6 +15,8 @@ use crate::session::client;
 pub enum Command {
     /// The trust document in force: approvers, threshold, end; and the fingerprints to pin.
     Show,
+    /// Put a higher version in force, signed elsewhere by the root key; agents take it over at once.
+    Import { file: PathBuf },
 }
 
 impl Command {
@@ -18,8 +24,20 @@ impl Command {
         let client = client()?;
         match self {
             Self::Show => one(format, &client.get::<Trust>("/api/v1/trust").await?, text),
+            Self::Import { file } => {
+                let trust: Trust = client.post("/api/v1/trust", &read(&file)?).await?;
+                one(format, &trust, text)
+            }
         }
     }
+}
+
+fn read(file: &Path) -> anyhow::Result<Envelope> {
+    let name = file.display();
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {name}"))?;
+    serde_json::from_slice(&bytes).with_context(|| {
+        format!("{name} is no signed trust document (a DSSE envelope, JSON); next: give what the root key signed")
+    })
 }
 
 fn text(trust: &Trust) -> String {

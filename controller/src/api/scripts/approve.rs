@@ -63,7 +63,8 @@ pub async fn handle(
 }
 
 fn open(app: &App, given: &ScriptApproval, key: &Key, now: Millis) -> Result<Approval, Refused> {
-    let document = &app.trust.document;
+    let trust = app.trust();
+    let document = &trust.document;
     if document.expires <= now {
         return Err(Refused::conflict("trust-expired", "the trust document has expired")
             .field("trust")
@@ -83,9 +84,8 @@ fn open(app: &App, given: &ScriptApproval, key: &Key, now: Millis) -> Result<App
 }
 
 fn not_believed(app: &App, error: &OpenError) -> Refused {
-    let approvers: Vec<_> = app
-        .trust
-        .document
+    let document = &app.trust().document;
+    let approvers: Vec<_> = document
         .approvers
         .iter()
         .map(|approver| format!("{} ({})", approver.name, approver.key.fingerprint().hex()))
@@ -93,5 +93,5 @@ fn not_believed(app: &App, error: &OpenError) -> Refused {
     Refused::new(StatusCode::UNPROCESSABLE_ENTITY, "approval-not-believed", "the approval is not believed")
         .field("envelope")
         .value(error)
-        .remedy(format!("sign with {} key(s) of: {}", app.trust.document.threshold, approvers.join(", ")))
+        .remedy(format!("sign with {} key(s) of: {}", document.threshold, approvers.join(", ")))
 }

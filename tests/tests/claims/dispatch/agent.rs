@@ -194,6 +194,7 @@ impl Agent {
             clock: Some(ClockReading { offset_ms: 3, bound_ms: 5 }),
             disabled: None,
             agent_version: env!("CARGO_PKG_VERSION").into(),
+            history: None,
         };
         let orders: Orders = self.client.post("/agent/v1/check-in", &told).await?;
         self.counter.fetch_max(counter + 1, Ordering::Relaxed);
