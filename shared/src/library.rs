@@ -19,6 +19,9 @@ const FILES: &[(&str, &str)] = &[
     ("policies.yaml", include_str!("../content/policies.yaml")),
     ("ssh.yaml", include_str!("../content/ssh.yaml")),
     ("technologies.yaml", include_str!("../content/technologies.yaml")),
+    ("windows-credentials.yaml", include_str!("../content/windows-credentials.yaml")),
+    ("windows-network.yaml", include_str!("../content/windows-network.yaml")),
+    ("windows-system.yaml", include_str!("../content/windows-system.yaml")),
 ];
 
 /// Documents by key, with all references resolved.
@@ -82,35 +85,41 @@ impl Library {
     }
 
     fn check_references(&self) -> Result<(), ContentError> {
-        let missing = |kind, key: &Key, field: &str, name: &Key| {
-            Err(ContentError::document(kind, Some(key), format!("{field}: {name} is not defined")))
-        };
         for control in self.controls.values() {
             let names = control.technologies.iter().flat_map(|one| &one.ids);
             if let Some(name) = names.into_iter().find(|name| !self.technologies.contains_key(*name)) {
                 return missing(Kind::Control, &control.key, "technologies", name);
             }
         }
-        for script in self.scripts.values() {
-            for fix in &script.fixes {
-                let Some(control) = self.controls.get(&fix.control) else {
-                    return missing(Kind::Script, &script.key, "fixes.control", &fix.control);
-                };
-                if let Some(name) = fix.technologies.iter().find(|name| control.on(name).is_none()) {
-                    return missing(Kind::Script, &script.key, "fixes.technologies", name);
-                }
-                if let Policies::These(policies) = &fix.policies
-                    && let Some(name) = policies.iter().find(|name| !self.policies.contains_key(*name))
-                {
-                    return missing(Kind::Script, &script.key, "fixes.policies", name);
-                }
-            }
-        }
+        self.scripts.values().try_for_each(|script| self.check_fixes(script))?;
         for policy in self.policies.values() {
             self.check_policy(policy)?;
             if !(1..FIRST_CUSTOM).contains(&policy.number) {
                 let why = format!("number: {} must lie between 1 and {}", policy.number, FIRST_CUSTOM - 1);
                 return Err(ContentError::document(Kind::Policy, Some(&policy.key), why));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_fixes(&self, script: &Script) -> Result<(), ContentError> {
+        let platform = script.interpreter.platform();
+        let elsewhere = |name: &&Key| self.technology(name).is_some_and(|one| one.platform != platform);
+        for fix in &script.fixes {
+            let Some(control) = self.controls.get(&fix.control) else {
+                return missing(Kind::Script, &script.key, "fixes.control", &fix.control);
+            };
+            if let Some(name) = fix.technologies.iter().find(|name| control.on(name).is_none()) {
+                return missing(Kind::Script, &script.key, "fixes.technologies", name);
+            }
+            if let Some(name) = fix.technologies.iter().find(elsewhere) {
+                let why = format!("interpreter: {} does not run on {name}", script.interpreter);
+                return Err(ContentError::document(Kind::Script, Some(&script.key), why));
+            }
+            if let Policies::These(policies) = &fix.policies
+                && let Some(name) = policies.iter().find(|name| !self.policies.contains_key(*name))
+            {
+                return missing(Kind::Script, &script.key, "fixes.policies", name);
             }
         }
         Ok(())
@@ -196,6 +205,10 @@ impl Library {
         };
         self.scripts.values().filter(fits)
     }
+}
+
+fn missing(kind: Kind, key: &Key, field: &str, name: &Key) -> Result<(), ContentError> {
+    Err(ContentError::document(kind, Some(key), format!("{field}: {name} is not defined")))
 }
 
 #[cfg(test)]

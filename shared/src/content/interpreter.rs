@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::technology::Platform;
+
 /// Longest path of a program, in bytes.
 const MAX_PATH: usize = 256;
 
@@ -30,6 +32,14 @@ impl Interpreter {
             Self::Cmd => "cmd",
             Self::Powershell => "powershell",
             Self::Program(path) => path,
+        }
+    }
+
+    /// Where it is at home.
+    pub fn platform(&self) -> Platform {
+        match self {
+            Self::Sh | Self::Bash | Self::Python3 | Self::Program(_) => Platform::Linux,
+            Self::Cmd | Self::Powershell => Platform::Windows,
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod policy;
 pub mod probe;
 pub mod script;
 pub mod technology;
+mod touch;
 mod typing;
 
 use serde::de::DeserializeOwned;

@@ -314,7 +314,8 @@ fn check_registry(with: &RegistryValue) -> Result<(), String> {
 /// # Errors
 /// What it should look like.
 pub fn check_key(key: &str) -> Result<(), String> {
-    let odd = |part: &str| part.is_empty() || part.len() > 255 || part.contains(char::is_control);
+    let odd =
+        |part: &str| part.is_empty() || part == ".." || part.len() > 255 || part.contains(char::is_control);
     match key.strip_prefix("HKLM\\") {
         Some(rest) if rest.len() <= 1024 && !rest.split('\\').any(odd) => Ok(()),
         _ => {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::control::Check;
 pub use super::interpreter::Interpreter;
 use super::pattern::Pattern;
+pub use super::touch::{RegistryTouch, Touch};
 use super::{ContentError, Document, Kind, parse_one};
 use crate::digest::Digest;
 use crate::envelope::canonical;
@@ -214,96 +215,28 @@ impl Script {
             }
             Pattern::whole(&param.pattern).map_err(|error| format!("params {name}: {error}"))?;
         }
-        if let Some(twice) = self.touches.iter().enumerate().find(|(n, one)| self.touches[..*n].contains(one))
-        {
-            return Err(format!("touches: {} stands there twice", twice.1));
-        }
+        self.check_touches()?;
         let odd = |path: &&String| !path.starts_with('/') || path.split('/').any(|part| part == "..");
         if let Some(path) = self.reads.iter().find(odd) {
             return Err(format!("reads: {path:?} must be an absolute path without \"..\""));
         }
         self.activate.iter().try_for_each(Activation::check)
     }
-}
 
-/// What a script may change, written as one string.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Touch {
-    /// A file; the one it leads to if it is a link. `*` and `?` never cross `/`.
-    File(String),
-    /// `link:PATH`: the symbolic link itself.
-    Link(String),
-    /// `DIR/`: a folder's own mode and owner.
-    Folder(String),
-    /// `registry:KEY\VALUE`, or `registry:KEY\` for a key with its values.
-    Registry(String),
-    /// `service:NAME`: its start type.
-    Service(String),
-}
-
-impl Touch {
-    /// Whether the path has wildcards.
-    pub fn is_glob(&self) -> bool {
-        matches!(self, Self::File(path) if path.contains(['*', '?', '[']))
-    }
-}
-
-impl std::str::FromStr for Touch {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.is_empty() || text.len() > 4096 || text.contains(['\0', '\n']) {
-            return Err(format!("touches {text:?}: must be one line of 1 to 4096 characters"));
+    fn check_touches(&self) -> Result<(), String> {
+        let platform = self.interpreter.platform();
+        if let Some(odd) = self.touches.iter().find(|touch| touch.platform() != platform) {
+            return Err(format!(
+                "touches: {odd} is of {}, the interpreter {} of {platform}",
+                odd.platform(),
+                self.interpreter
+            ));
         }
-        if let Some(rest) = text.strip_prefix("registry:") {
-            return Ok(Self::Registry(rest.to_owned()));
+        let folded: Vec<String> = self.touches.iter().map(Touch::folded).collect();
+        match folded.iter().enumerate().find(|(n, one)| folded[..*n].contains(one)) {
+            Some((n, _)) => Err(format!("touches: {} stands there twice", self.touches[n])),
+            None => Ok(()),
         }
-        if let Some(rest) = text.strip_prefix("service:") {
-            return Ok(Self::Service(rest.to_owned()));
-        }
-        if let Some(path) = text.strip_prefix("link:") {
-            return Ok(Self::Link(plain_path(text, path)?));
-        }
-        // Windows paths start with a drive; on Linux everything is absolute.
-        match text.strip_suffix('/') {
-            Some(folder) => Ok(Self::Folder(plain_path(text, folder)?)),
-            None => Ok(Self::File(plain_path(text, text)?)),
-        }
-    }
-}
-
-fn plain_path(text: &str, path: &str) -> Result<String, String> {
-    let drive = path.len() > 2 && path.as_bytes()[1] == b':' && path.as_bytes()[2] == b'\\';
-    if drive {
-        return Ok(path.to_owned());
-    }
-    let odd = |part: &str| part.is_empty() || part == "." || part == "..";
-    match path.strip_prefix('/') {
-        Some(rest) if !rest.split('/').any(odd) => Ok(path.to_owned()),
-        _ => Err(format!("touches {text:?}: an absolute path without \"//\", \".\" and \"..\"")),
-    }
-}
-
-impl std::fmt::Display for Touch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::File(path) => f.write_str(path),
-            Self::Link(path) => write!(f, "link:{path}"),
-            Self::Folder(path) => write!(f, "{path}/"),
-            Self::Registry(key) => write!(f, "registry:{key}"),
-            Self::Service(name) => write!(f, "service:{name}"),
-        }
-    }
-}
-
-impl Serialize for Touch {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Touch {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

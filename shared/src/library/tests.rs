@@ -1,8 +1,12 @@
 //! The built-in content as a whole; and what is refused, with which words.
 
 use super::*;
+use crate::content::control::{Check, Instances};
 use crate::content::pattern::Pattern;
-use crate::content::script::{Activation, Interpreter, Origin, Touch};
+use crate::content::probe::{OsField, Probe};
+use crate::content::script::{Activation, Interpreter, Origin, Reboot, RegistryTouch, Touch};
+use crate::content::technology::Platform;
+use crate::posture::{Reading, Value, Verdict, judge};
 
 #[test]
 fn the_built_in_content_is_whole() {
@@ -12,13 +16,51 @@ fn the_built_in_content_is_whole() {
         numbers,
         [
             10001, 10002, 10003, 10007, 10008, 10012, 10013, 10018, 10019, 10020, 10021, 10022, 10031, 10032,
-            10034, 10037, 10038, 10044, 10049, 10051, 10052
+            10034, 10037, 10038, 10044, 10049, 10051, 10052, 20010, 20011, 20012, 20013, 20014, 20015, 20016,
+            20017, 20018, 20019, 20020, 20021, 20022, 20023, 20024, 20025, 20026, 20027, 20028, 20029, 20030,
+            20031, 20032, 20033
         ]
     );
-    assert_eq!((library.technologies().count(), library.scripts().count()), (4, 16));
-    let policy = library.policies().next().expect("one policy");
-    assert_eq!((policy.number, policy.choices().count()), (301, 21));
-    assert!(policy.assign.is_none(), "it holds for all assets of its technologies");
+    assert_eq!((library.technologies().count(), library.scripts().count()), (10, 16 + 24));
+    let policies: Vec<_> =
+        library.policies().map(|policy| (policy.number, policy.choices().count())).collect();
+    assert_eq!(policies, [(301, 21), (302, 24)]);
+    assert!(library.policies().all(|policy| policy.assign.is_none()), "for all assets of their technologies");
+}
+
+#[test]
+fn a_windows_is_told_by_its_build() {
+    let cases = [
+        ("windows-client", "10.0.10240", "windows-10"),
+        ("windows-client", "10.0.19045", "windows-10"),
+        ("windows-client", "10.0.22000", "windows-11"),
+        ("windows-client", "10.0.26200", "windows-11"),
+        ("windows-server", "10.0.14393", "windows-server-2016"),
+        ("windows-server", "10.0.17763", "windows-server-2019"),
+        ("windows-server", "10.0.20348", "windows-server-2022"),
+        ("windows-server", "10.0.26100", "windows-server-2025"),
+        ("windows-server", "10.0.18363", "none"),
+        ("windows-client", "6.3.9600", "none"),
+        ("windows-client", "10.0.100000", "none"),
+        ("debian", "10.0.19045", "none"),
+    ];
+    for (id, version, expected) in cases {
+        let passes = |check: &Check| {
+            let Probe::Os(os) = &check.probe else { panic!("only os tells a Windows") };
+            let seen = match os.field {
+                OsField::Id => id,
+                OsField::Version => version,
+                OsField::Family | OsField::Arch | OsField::Kernel | OsField::Container => panic!("not asked"),
+            };
+            judge(&Reading::Value(Value::Text(seen.into())), &check.expect) == Verdict::Pass
+        };
+        let found: Vec<_> = Library::builtin()
+            .technologies()
+            .filter(|one| one.detect.all.iter().all(passes))
+            .map(|one| one.key.as_str())
+            .collect();
+        assert_eq!(found, if expected == "none" { vec![] } else { vec![expected] }, "{id} {version}");
+    }
 }
 
 #[test]
@@ -26,7 +68,7 @@ fn the_examples_for_authors_are_valid() {
     let page = include_str!("../../../docs/content.md");
     let examples: Vec<&str> =
         page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 3);
+    assert_eq!(examples.len(), 4);
     for example in &examples {
         parse("docs/content.md", example).unwrap_or_else(|error| panic!("{error}"));
     }
@@ -72,6 +114,30 @@ const PATTERNS: &[(&str, &[&str], &[&str])] = &[
     ("suid-dumpable-fix", &["0"], &["1", "2", ""]),
     ("rare-file-systems-fix", &[], &[]),
     ("usb-storage-fix", &[], &[]),
+    ("windows-limit-blank-passwords-fix", &["1"], &["0", "2", "01", "", "1 /f"]),
+    ("windows-no-lm-hash-fix", &["1"], &["0", ""]),
+    ("windows-lan-manager-level-fix", &["3", "4", "5"], &["0", "2", "6", "35", "0x5"]),
+    ("windows-restrict-anonymous-sam-fix", &["1"], &["0"]),
+    ("windows-restrict-anonymous-fix", &["1"], &["0", "2"]),
+    ("windows-lsa-protection-fix", &["1", "2"], &["0", "3", "12"]),
+    ("windows-audit-subcategories-fix", &["1"], &["0"]),
+    ("windows-wdigest-fix", &["0"], &["1", "00"]),
+    ("windows-smb-client-signing-fix", &["1"], &["0"]),
+    ("windows-smb-server-signing-fix", &["1"], &["0"]),
+    ("windows-smb1-server-fix", &["0"], &["1"]),
+    ("windows-smb1-client-fix", &["4"], &["0", "1", "2", "3"]),
+    ("windows-multicast-names-fix", &["0"], &["1"]),
+    ("windows-rdp-nla-fix", &["1"], &["0"]),
+    ("windows-firewall-on-fix", &["1"], &["0"]),
+    ("windows-firewall-inbound-fix", &["1"], &["0", "2"]),
+    ("windows-uac-fix", &["1"], &["0"]),
+    ("windows-uac-prompt-fix", &["1", "2"], &["0", "3", "4", "5"]),
+    ("windows-uac-builtin-administrator-fix", &["1"], &["0"]),
+    ("windows-idle-lock-fix", &["1", "900", "9999"], &["0", "00", "-1", "99999", "900&calc", "%PATH%"]),
+    ("windows-last-user-fix", &["1"], &["0"]),
+    ("windows-autorun-fix", &["255"], &["145", "0", "95", "256"]),
+    ("windows-installer-elevation-fix", &["0"], &["1"]),
+    ("windows-powershell-logging-fix", &["1"], &["0"]),
 ];
 
 #[test]
@@ -125,27 +191,71 @@ fn every_library_script_keeps_the_rules() {
     let library = Library::builtin();
     for script in library.scripts() {
         let key = &script.key;
-        assert_eq!((script.origin, &script.interpreter), (Origin::Library, &Interpreter::Sh), "{key}");
-        assert!(script.body.starts_with("set -eu\n"), "{key}");
+        assert_eq!(script.origin, Origin::Library, "{key}");
         assert!(!script.touches.is_empty(), "{key}");
         assert!(library.has_script(script.digest()), "{key}");
         let bytes = script.canonical();
         assert_eq!(&Script::parse_canonical(&bytes).expect("its own bytes"), script, "{key}");
-        let ssh = script.touches.contains(&Touch::File("/etc/ssh/sshd_config".into()));
-        let reloads = script.activate == [Activation::Reload(vec!["ssh".into(), "sshd".into()])];
-        assert_eq!((ssh, ssh), (script.lockout, reloads), "{key}: SSH can lock out, and is reloaded");
-        assert!(!ssh || script.body.contains("-t -h "), "{key} checks what it wrote");
         let [fix] = script.fixes.as_slice() else { panic!("{key} fixes one control") };
         let control = library.control(&fix.control).expect("a control");
         let pattern = script.params.get("ARIGHT_SET");
-        for technology in library.technologies() {
-            let set = control.on(&technology.key).expect("on all four").set();
+        let platform = script.interpreter.platform();
+        for technology in library.technologies().filter(|one| one.platform == platform) {
+            let set = control.on(&technology.key).expect("on all of its system").set();
             let admitted = match (pattern, set) {
                 (Some(pattern), Some(set)) => pattern.accepts(&script.interpreter, &set.plain()),
                 (pattern, _) => pattern.is_none(),
             };
             assert!(admitted, "{key} writes what {} sets", control.key);
         }
+    }
+}
+
+fn scripts_of(platform: Platform) -> impl Iterator<Item = &'static Script> {
+    Library::builtin().scripts().filter(move |script| script.interpreter.platform() == platform)
+}
+
+#[test]
+fn every_script_for_linux_keeps_its_rules() {
+    for script in scripts_of(Platform::Linux) {
+        let key = &script.key;
+        assert_eq!(script.interpreter, Interpreter::Sh, "{key}");
+        assert!(script.body.starts_with("set -eu\n"), "{key}");
+        let ssh = script.touches.contains(&Touch::File("/etc/ssh/sshd_config".into()));
+        let reloads = script.activate == [Activation::Reload(vec!["ssh".into(), "sshd".into()])];
+        assert_eq!((ssh, ssh), (script.lockout, reloads), "{key}: SSH can lock out, and is reloaded");
+        assert!(!ssh || script.body.contains("-t -h "), "{key} checks what it wrote");
+    }
+}
+
+#[test]
+fn every_script_for_windows_writes_exactly_what_its_control_reads() {
+    for script in scripts_of(Platform::Windows) {
+        let key = &script.key;
+        let control = Library::builtin().control(&script.fixes[0].control).expect("a control");
+        let on = &control.technologies[0];
+        let Instances::Fixed { values } = &on.instances else { panic!("{key}: fixed instances") };
+        let read: Vec<_> = values
+            .iter()
+            .map(|instance| match on.check.at(instance) {
+                Probe::RegistryValue(value) => (value.key, value.name),
+                other => panic!("{key}: {other:?}"),
+            })
+            .collect();
+        let touches: Vec<_> = read
+            .iter()
+            .map(|(key, name)| Touch::Registry(RegistryTouch { key: key.clone(), value: Some(name.clone()) }))
+            .collect();
+        assert_eq!(script.touches, touches, "{key}");
+        let lines: String = read
+            .iter()
+            .map(|(key, name)| {
+                format!("reg add \"{key}\" /v {name} /t REG_DWORD /d %ARIGHT_SET% /f || exit 1\n")
+            })
+            .collect();
+        assert_eq!(script.body, format!("@echo off\n{lines}"), "{key}");
+        let restarts = on.remediation_text.contains("restart");
+        assert_eq!(script.reboot != Reboot::Never, restarts, "{key}: its control says so");
     }
 }
 
@@ -253,6 +363,22 @@ fn what_is_wrong_is_refused_naming_document_field_value_and_remedy() {
         (1, "[/etc/toys]", "[/etc/toys]\nactivate: [{reload: [--now]}]", &["reload", "--now"]),
         (1, "[/etc/toys]", "[/etc/toys]\nactivate: [{explode: [x]}]", &["explode"]),
         (1, "with: {field: id}", "with: {field: shoe}", &["guard", "shoe"]),
+        (1, "[/etc/toys]", "[/etc/toys, /etc/toys]", &["/etc/toys", "twice"]),
+        (1, "[/etc/toys]", "['service:toys']", &["service:toys", "windows", "sh of linux"]),
+        (1, "[/etc/toys]", "['C:\\toys']", &["C:\\toys", "windows"]),
+        (1, "interpreter: sh", "interpreter: cmd", &["/etc/toys", "linux", "cmd of windows"]),
+        (
+            1,
+            "interpreter: sh\nparams: {ARIGHT_SET: {from: set, pattern: '[1-4]'}}\ntouches: [/etc/toys]",
+            "interpreter: cmd\ntouches: ['registry:HKLM\\A\\B']",
+            &["interpreter", "cmd", "debian-12"],
+        ),
+        (
+            1,
+            "interpreter: sh\nparams: {ARIGHT_SET: {from: set, pattern: '[1-4]'}}\ntouches: [/etc/toys]",
+            "interpreter: cmd\ntouches: ['registry:HKLM\\A\\B', 'registry:HKLM\\a\\b']",
+            &["HKLM\\a\\b", "twice"],
+        ),
         (1, "body: echo", "body: ''", &["body"]),
         (1, "risk: safe", "risk: none", &["risk", "none"]),
         (2, "control: toy", "control: toi", &["policy toys", "toi"]),

@@ -7,6 +7,8 @@ use std::process::Output;
 
 use anyhow::{Context as _, ensure};
 use aright_shared::api::{NewJob, PostureFilter, TaskDetail};
+use aright_shared::content::script::Script;
+use aright_shared::content::technology::Platform;
 use aright_shared::id::Key;
 use aright_shared::library::Library;
 use aright_shared::outcome::{HostChange, Outcome};
@@ -27,7 +29,7 @@ fn a_preview_shows_what_the_run_then_does() -> anyhow::Result<()> {
 
     let stock = listing()?;
     let (mut files, mut ran) = (0, Vec::new());
-    for script in Library::builtin().scripts() {
+    for script in scripts() {
         let before = listing()?;
         let preview = report(&agent.output(&["preview", script.key.as_str(), "--json"])?)?;
         ensure!((preview.outcome, preview.change) == (Outcome::Fixed, HostChange::None), "{preview:#?}");
@@ -110,7 +112,7 @@ fn an_ordinary_user_previews_the_same_content() -> anyhow::Result<()> {
         lab.output(&["runuser", "-u", user, "--", "/run/aright-agent", "preview", key.as_str(), "--json"])
     };
     let (mut compared, mut not_here) = (0, 0);
-    for script in Library::builtin().scripts() {
+    for script in scripts() {
         let by_root = preview(&script.key, "root")?;
         if by_root.stdout.is_empty() {
             let why = String::from_utf8_lossy(&by_root.stderr).into_owned();
@@ -129,6 +131,11 @@ fn an_ordinary_user_previews_the_same_content() -> anyhow::Result<()> {
         "figure: an ordinary user's preview has root's content diff for {compared} scripts; {not_here} not for this machine"
     );
     Ok(())
+}
+
+/// The library's, for this system.
+fn scripts() -> impl Iterator<Item = &'static Script> {
+    Library::builtin().scripts().filter(|script| script.interpreter.platform() == Platform::Linux)
 }
 
 fn report(output: &Output) -> anyhow::Result<TaskReport> {
