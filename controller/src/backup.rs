@@ -73,7 +73,13 @@ pub fn pack(data: &Data, manifest: &Manifest, database: &Path, into: File, passp
     Ok(tar.into_inner()?.finish()?)
 }
 
-fn add<W: Write>(tar: &mut tar::Builder<W>, name: &str, mtime: u64, size: u64, from: impl Read) -> Result<()> {
+fn add<W: Write>(
+    tar: &mut tar::Builder<W>,
+    name: &str,
+    mtime: u64,
+    size: u64,
+    from: impl Read,
+) -> Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_mode(0o600);
     header.set_mtime(mtime);

@@ -79,7 +79,12 @@ impl Trust {
     /// Not signed by the root in force, or not of a higher version.
     pub fn succeed(&self, envelope: &Envelope) -> Result<Self, TrustError> {
         let document = self.document.succeed(envelope)?;
-        Ok(Self { root: document.root, document, envelope: envelope.clone(), task_key: self.task_key.clone() })
+        Ok(Self {
+            root: document.root,
+            document,
+            envelope: envelope.clone(),
+            task_key: self.task_key.clone(),
+        })
     }
 
     /// # Errors

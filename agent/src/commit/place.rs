@@ -12,7 +12,7 @@ use aright_shared::digest::Digest;
 use aright_shared::id::TaskId;
 
 use crate::meta::Meta;
-pub use system::{Place, Tree, shown};
+pub use system::*;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {

@@ -1,4 +1,4 @@
-//! A host that enrols by itself: agent.toml says all that it takes, the key lies in a file. It is tried until it
+//! A host that enrols by itself: agent.toml says all that it takes, the key lies in a file; or its installer was told. It is tried until it
 //! works.
 
 use std::time::Duration;
@@ -8,9 +8,10 @@ use aright_shared::client::ClientError;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::enroll::{Invitation, Told, enroll};
+use crate::enroll::{Invitation, enroll};
 use crate::identity::{NewKey, StateDir};
 use crate::link::Backoff;
+use crate::service;
 
 /// Somebody has to do something first: another key, another fingerprint.
 const REFUSED_PAUSE: Duration = Duration::from_secs(300);
@@ -24,7 +25,7 @@ pub fn is_enrolled(config: &Config) -> anyhow::Result<bool> {
 /// # Errors
 /// agent.toml does not say how.
 pub async fn until_enrolled(config: &Config) -> anyhow::Result<()> {
-    if config.enroll_key_file.is_none() {
+    if config.enroll_key_file.is_none() && service::told()?.key.is_none() {
         bail!("this host is not enrolled; next: aright-agent enroll --help");
     }
     let key = NewKey::make()?;
@@ -43,8 +44,9 @@ pub async fn until_enrolled(config: &Config) -> anyhow::Result<()> {
 
 async fn try_once(config: &Config, key: &NewKey) -> anyhow::Result<()> {
     // Read anew each time: the file may be put right meanwhile.
-    let invitation = Invitation::new(Told::default(), config)?;
+    let invitation = Invitation::new(service::told()?, config)?;
     let asset = enroll(config, &invitation, key).await?;
+    service::forget_key();
     info!(asset.id = %asset, "enrolled");
     Ok(())
 }

@@ -73,6 +73,12 @@ impl From<LookError> for Failed {
     }
 }
 
+impl Pending {
+    fn covers(&self, path: &str) -> bool {
+        self.covered.iter().any(|covered| Path::new(path).starts_with(covered))
+    }
+}
+
 impl<'a> Look<'a> {
     pub fn new(root: &'a Root, view: &'a View) -> Self {
         Self {

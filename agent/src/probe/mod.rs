@@ -6,7 +6,7 @@
 mod look;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use aright_shared::posture::{EVIDENCE_BYTES, ErrorCode, Evidence, Reading, Value};
 
@@ -43,12 +43,6 @@ pub struct Pending {
     pub covered: Vec<PathBuf>,
     /// Owner and mode of everything: an ordinary user's stage is their own.
     pub attributes: bool,
-}
-
-impl Pending {
-    fn covers(&self, path: &str) -> bool {
-        self.covered.iter().any(|covered| Path::new(path).starts_with(covered))
-    }
 }
 
 impl Seen {

@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::cage;
+use crate::enroll::Told;
 
 /// Runs the service until it ends. `RUST_LOG` chooses what is logged to stderr; the service manager adds the time.
 ///
@@ -19,6 +20,17 @@ pub fn run(daemon: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyh
         .init();
     daemon()
 }
+
+/// What an installer was told for the service: here it enrols itself, by the environment.
+///
+/// # Errors
+/// None of this system.
+pub fn told() -> anyhow::Result<Told> {
+    Ok(Told::default())
+}
+
+/// The key that an installer was told has served.
+pub fn forget_key() {}
 
 /// What the process needs before any other is started.
 pub fn settle() {

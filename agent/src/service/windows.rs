@@ -6,6 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use aright_shared::digest::Digest;
 use tokio::sync::watch;
 use tracing::warn;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -20,6 +21,7 @@ use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 use windows_service::{define_windows_service, service_dispatcher};
 use windows_sys::Win32::Foundation::ERROR_FAILED_SERVICE_CONTROLLER_CONNECT;
 
+use crate::enroll::Told;
 use crate::registry::{self, Value};
 use crate::windows::events::{EventLog, SOURCE};
 
@@ -120,6 +122,46 @@ fn say(state: ServiceState, wait_hint: Duration, failure: u32) {
     });
     if let Err(error) = told {
         warn!("service control manager: {error}");
+    }
+}
+
+/// Where the installer leaves what it was told for the service.
+const TOLD: &str = r"HKLM\SOFTWARE\Aright\Agent";
+const KEY: &str = "EnrollKey";
+
+/// What the installer was told: addresses apart by commas, the key, the fingerprints.
+///
+/// # Errors
+/// A fingerprint is none.
+pub fn told() -> anyhow::Result<Told> {
+    let text = |name: &str| -> anyhow::Result<Option<String>> {
+        let value = registry::value(TOLD, name).with_context(|| format!("{TOLD}\\{name}"))?;
+        Ok(value.and_then(|value| value.as_text()).filter(|text| !text.is_empty()))
+    };
+    let fingerprint = |name: &str| -> anyhow::Result<Option<Digest>> {
+        let parsed = text(name)?.map(|text| text.parse()).transpose();
+        parsed.map_err(|error| anyhow::anyhow!("{TOLD}\\{name}: {error}"))
+    };
+    let controllers = text("ControllerUrl")?.unwrap_or_default();
+    Ok(Told {
+        controllers: controllers
+            .split(',')
+            .map(str::trim)
+            .filter(|url| !url.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        key: text(KEY)?,
+        ca_fingerprint: fingerprint("CaFingerprint")?,
+        trust_fingerprint: fingerprint("TrustFingerprint")?,
+        again: false,
+    })
+}
+
+/// The key that an installer was told has served; what cannot be removed is said, and harms nobody once it is
+/// used up.
+pub fn forget_key() {
+    if let Err(error) = registry::remove(TOLD, KEY) {
+        warn!("the enrolment key was not removed from {TOLD}: {error}");
     }
 }
 

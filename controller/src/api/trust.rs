@@ -47,7 +47,10 @@ fn take(app: &Arc<App>, tx: &Tx<'_>, envelope: &Envelope, who: &str, now: Millis
         approvers.join(", ")
     );
     let subject = next.fingerprint().to_string();
-    audit::append(tx, &audit::Entry { at: now, who, action: "trust.import", subject: &subject, detail: &detail })?;
+    audit::append(
+        tx,
+        &audit::Entry { at: now, who, action: "trust.import", subject: &subject, detail: &detail },
+    )?;
     next.keep(&app.data)?;
     tracing::warn!(trust.version = document.version, who, "another trust document is in force");
     let app = app.clone();

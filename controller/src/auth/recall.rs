@@ -30,11 +30,8 @@ pub async fn certificate(app: &Arc<App>, peer: &PeerCertificate) -> Result<(), R
             .value(&recalled.asset)
             .remedy("enrol this host anew"));
     }
-    let certificate = Certificate {
-        fingerprint: peer.fingerprint,
-        asset: recalled.asset,
-        expires: recalled.expires,
-    };
+    let certificate =
+        Certificate { fingerprint: peer.fingerprint, asset: recalled.asset, expires: recalled.expires };
     let (shared, now) = (app.clone(), app.now());
     app.store
         .write(move |tx| {

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Aside, PlaceError, Stamp, Step, copy};
+use super::{PlaceError, Stamp, Step, copy};
 use crate::meta::{Kind, Meta};
 use crate::registry;
 use crate::windows::{security, services};
