@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{PlaceError, Stamp, Step, copy};
 use crate::meta::{Kind, Meta};
 use crate::registry;
+use crate::task::fail;
 use crate::windows::{security, services};
 
 /// The machine: there is one.
@@ -191,7 +192,7 @@ impl Place {
                 self.secure(to)
             }
             (Thing::File(path), Kind::File { size, digest, attributes }) => {
-                let part = aside(path, &step.aside.part);
+                let (part, whole) = (aside(path, &step.aside.part), aside(path, &step.aside.whole));
                 let mut file = File::create(&part)?;
                 if copy(content()?, &mut file, *size)? != *digest {
                     return Err(io::Error::other("its content is no longer the one that was kept"));
@@ -201,8 +202,10 @@ impl Place {
                 }
                 file.sync_all()?;
                 drop(file);
+                fs::rename(&part, &whole)?;
+                fail::point(step.aside.label, "built");
                 writable(path)?;
-                fs::rename(&part, path)?;
+                fs::rename(&whole, path)?;
                 self.secure(to)?;
                 crate::windows::disk::set_attributes(path, *attributes)
             }
@@ -268,12 +271,17 @@ impl Place {
     /// It cannot be removed.
     pub fn settle(&self, step: Step<'_>) -> Result<(), PlaceError> {
         let Thing::File(path) = &self.thing else { return Ok(()) };
-        match fs::remove_file(aside(path, &step.aside.part)) {
-            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                Err(self.fault("cannot remove what lay aside", error))
+        for name in [&step.aside.part, &step.aside.whole] {
+            match fs::remove_file(aside(path, name)) {
+                Err(error)
+                    if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+                {
+                    return Err(self.fault("cannot remove what lay aside", error));
+                }
+                _ => {}
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// The error that says something else is there.
