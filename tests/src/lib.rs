@@ -2,7 +2,7 @@
 //!
 //! A [`Lab`] is a set of namespaces that holds everything a test starts; nothing of it outlives the test,
 //! however the test ends, and nothing of this machine changes. In it run [`Host`]s (booted with systemd)
-//! and [`Chamber`]s (a root entered by chroot), a [`Controller`] and its [`Cli`], and [`Agent`]s; between
+//! and [`Chamber`]s (a root entered by chroot), [`Wine`]s, a [`Controller`] and its [`Cli`], and [`Agent`]s; between
 //! them, where a test wants one, an [`Impostor`] with the controller's keys. Judges are outside: [`ssg`]
 //! (OpenSCAP), [`tree`] (a listing of everything), a [`Canary`], and the hosts' own programs.
 
@@ -29,6 +29,7 @@ pub mod skip;
 pub mod ssg;
 pub mod tree;
 mod wait;
+mod wine;
 
 pub use agent::{Agent, Clock};
 pub use binaries::{binary, workspace};
@@ -49,3 +50,4 @@ pub use power::{Disk, Log, LoggedDisk};
 pub use process::{Running, success};
 pub use proxy::Proxy;
 pub use wait::until;
+pub use wine::{Wine, package as msi_package};

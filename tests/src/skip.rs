@@ -32,6 +32,9 @@ pub const FAKETIME: &[Need] = &[Need::Program("faketime")];
 /// What a lab without hosts needs.
 pub const LAB: &[Need] = &[Need::Root, Need::Program("ip"), Need::Program("nsenter")];
 
+/// What a Wine in a lab needs.
+pub const WINDOWS: &[Need] = &[Need::Root, Need::Program("debootstrap"), Need::Program("apt-get")];
+
 /// What a disk whose power is cut needs, in a lab.
 pub const POWER: &[Need] = &[
     Need::Program("qemu-storage-daemon"),

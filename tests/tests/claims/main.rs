@@ -11,6 +11,7 @@ mod dispatch;
 mod getting_in;
 mod main_job;
 mod many_hosts;
+mod msi;
 mod overreach;
 mod preview;
 mod scene;
