@@ -384,7 +384,11 @@ impl<'a> Run<'a> {
         let outcome = kept_outcome(goal, !self.unmet.is_empty());
         let files = self.report.diff.len();
         let detail = match self.unmet.as_slice() {
-            [] => format!("{files} {} changed, judged on the stage and on the host", plural(files)),
+            [] if self.host.has_stage() => {
+                format!("{files} {} changed, judged on the stage and on the host", plural(files))
+            }
+            [] if files == 1 => "1 thing changed, judged on the host".to_owned(),
+            [] => format!("{files} things changed, judged on the host"),
             unmet => format!("kept, as the script says keep_unfixed; still: {}", unmet.join("; ")),
         };
         self.say(outcome, HostChange::Kept, detail);
