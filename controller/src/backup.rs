@@ -24,8 +24,7 @@ const FILE: u64 = 1024 * 1024;
 /// Beside the database; those marked false may be missing.
 const FILES: &[(&str, bool)] = &[
     ("authority/root.crt", true),
-    ("authority/intermediate.crt", true),
-    ("authority/intermediate.key", true),
+    ("authority/intermediate.pem", true),
     ("trust/root.pub", true),
     ("trust/document.json", true),
     ("keys/task.key", true),
@@ -73,7 +72,13 @@ pub fn pack(data: &Data, manifest: &Manifest, database: &Path, into: File, passp
     Ok(tar.into_inner()?.finish()?)
 }
 
-fn add<W: Write>(tar: &mut tar::Builder<W>, name: &str, mtime: u64, size: u64, from: impl Read) -> Result<()> {
+fn add<W: Write>(
+    tar: &mut tar::Builder<W>,
+    name: &str,
+    mtime: u64,
+    size: u64,
+    from: impl Read,
+) -> Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_mode(0o600);
     header.set_mtime(mtime);

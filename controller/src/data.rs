@@ -3,7 +3,7 @@
 //! | path | what |
 //! |---|---|
 //! | `aright.db` | the database; `backup/` its copies from before migrations, and while a backup is taken |
-//! | `authority/` | `root.crt`, and the online intermediate's `intermediate.crt` and `.key` |
+//! | `authority/` | `root.crt`, and `intermediate.pem`: the online intermediate's key and certificate |
 //! | `trust/` | `root.pub` (base64) and `document.json`, the trust document's envelope |
 //! | `keys/task.key` | signs task orders |
 //! | `offline/` | keys to be moved away: authority root, trust root, the first approver |
@@ -11,7 +11,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -118,6 +118,11 @@ fn write_aside(path: &Path, bytes: &mut dyn Read) -> io::Result<()> {
     let aside = path.with_extension("new");
     let mut file = private_file(&aside)?;
     io::copy(bytes, &mut file)?;
+    // A command of root's beside a controller that is not: it must be able to read this.
+    let (folder, own) = (std::fs::metadata(aside.parent().unwrap_or(Path::new("/")))?, file.metadata()?);
+    if own.uid() != folder.uid() {
+        std::os::unix::fs::fchown(&file, Some(folder.uid()), Some(folder.gid()))?;
+    }
     file.sync_all()?;
     std::fs::rename(aside, path)
 }

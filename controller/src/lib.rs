@@ -13,6 +13,7 @@ pub mod config;
 pub mod content;
 pub mod data;
 pub mod dispatch;
+mod ends;
 pub mod error;
 pub mod http_in;
 pub mod jobs;

@@ -40,11 +40,17 @@ async fn give_up(app: &Arc<App>, restored: Restored) -> Result<(), Refused> {
     let (shared, now) = (app.clone(), app.now());
     app.store
         .write(move |tx| {
-            let old = format!("restored from a backup of {}, older than agents remember what they did", restored.taken);
+            let old = format!(
+                "restored from a backup of {}, older than agents remember what they did",
+                restored.taken
+            );
             for (run, _) in runs::due(tx, restored.at)? {
                 runs::cancel(tx, &run, &format!("{old}: look at the hosts, then run the job again"), now)?;
             }
-            let end = End::interrupted(HostChange::Unknown, format!("{old}: look at the host, then run the job again"));
+            let end = End::interrupted(
+                HostChange::Unknown,
+                format!("{old}: look at the host, then run the job again"),
+            );
             for task in tasks::not_begun_since(tx, restored.taken)? {
                 end::by_us(&shared, tx, &task, &end, now)?;
             }

@@ -40,11 +40,8 @@ impl<W: Write> Sealer<W> {
         let wrap = wrapping_key(passphrase, &salt, WORK)?;
         let mut body = file_key.to_vec();
         seal(&wrap, [0; 12], &mut body)?;
-        let head = format!(
-            "{VERSION}\n-> scrypt {} {WORK}\n{}\n---",
-            BASE64.encode(salt),
-            BASE64.encode(body)
-        );
+        let head =
+            format!("{VERSION}\n-> scrypt {} {WORK}\n{}\n---", BASE64.encode(salt), BASE64.encode(body));
         let mac = hmac::sign(&mac_key(&file_key), head.as_bytes());
         into.write_all(format!("{head} {}\n", BASE64.encode(mac)).as_bytes())?;
         let nonce = random::<16>()?;
@@ -102,7 +99,8 @@ pub fn open<R: Read>(from: R, passphrase: &str) -> Result<Opened<R>> {
     let mut head = String::new();
     ensure!(line(&mut from, &mut head)? == VERSION, "it is no file sealed by age, or by `backup`");
     let stanza = line(&mut from, &mut head)?;
-    let Some(("scrypt", parameters)) = stanza.strip_prefix("-> ").and_then(|rest| rest.split_once(' ')) else {
+    let Some(("scrypt", parameters)) = stanza.strip_prefix("-> ").and_then(|rest| rest.split_once(' '))
+    else {
         bail!("it is sealed to keys, not to a passphrase");
     };
     let (salt, work) = parameters.split_once(' ').context("its header is damaged")?;
@@ -175,7 +173,8 @@ impl Chunks {
     fn open(&mut self, chunk: &mut Vec<u8>, last: bool) -> io::Result<()> {
         let nonce = self.nonce(last);
         let length = unseal(&self.key, nonce, chunk).map(<[u8]>::len);
-        let damaged = || io::Error::new(io::ErrorKind::InvalidData, "a byte was changed, or its end is missing");
+        let damaged =
+            || io::Error::new(io::ErrorKind::InvalidData, "a byte was changed, or its end is missing");
         chunk.truncate(length.ok_or_else(damaged)?);
         Ok(())
     }

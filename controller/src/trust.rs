@@ -23,7 +23,8 @@ Keys that the controller made at its first start and never reads again. Move thi
 that the controller cannot reach (another machine, a stick in a safe): whoever holds them can make
 agents believe anything.
 
-authority-root.key      renews the controller's intermediate certificate (within a year)
+authority-root.key      renews the controller's intermediate certificate, each year:
+                        aright-controller authority renew --root-key authority-root.key
 trust-root.key          signs trust documents: who may approve scripts
 approver-admin.key      approves scripts: aright script approve KEY --key approver-admin.key
 ";
@@ -79,7 +80,12 @@ impl Trust {
     /// Not signed by the root in force, or not of a higher version.
     pub fn succeed(&self, envelope: &Envelope) -> Result<Self, TrustError> {
         let document = self.document.succeed(envelope)?;
-        Ok(Self { root: document.root, document, envelope: envelope.clone(), task_key: self.task_key.clone() })
+        Ok(Self {
+            root: document.root,
+            document,
+            envelope: envelope.clone(),
+            task_key: self.task_key.clone(),
+        })
     }
 
     /// # Errors

@@ -16,7 +16,7 @@ use crate::http_in::Body;
 use crate::store::{Tx, audit};
 
 pub async fn show(State(app): State<Arc<App>>) -> Json<Trust> {
-    Json(app.trust().view(app.authority.fingerprint()))
+    Json(app.trust().view(app.authority().fingerprint()))
 }
 
 pub async fn import(
@@ -47,7 +47,10 @@ fn take(app: &Arc<App>, tx: &Tx<'_>, envelope: &Envelope, who: &str, now: Millis
         approvers.join(", ")
     );
     let subject = next.fingerprint().to_string();
-    audit::append(tx, &audit::Entry { at: now, who, action: "trust.import", subject: &subject, detail: &detail })?;
+    audit::append(
+        tx,
+        &audit::Entry { at: now, who, action: "trust.import", subject: &subject, detail: &detail },
+    )?;
     next.keep(&app.data)?;
     tracing::warn!(trust.version = document.version, who, "another trust document is in force");
     let app = app.clone();

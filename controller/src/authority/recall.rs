@@ -66,7 +66,10 @@ mod tests {
 
     fn chain(authority: &Authority, asset: &AssetId, now: Millis) -> (Vec<CertificateDer<'static>>, Digest) {
         let key = KeyPair::generate().expect("a key");
-        let csr = CertificateParams::default().serialize_request(&key).and_then(|csr| csr.pem()).expect("a request");
+        let csr = CertificateParams::default()
+            .serialize_request(&key)
+            .and_then(|csr| csr.pem())
+            .expect("a request");
         let issued = authority.issue_agent(asset, &csr, now).expect("issued").expect("a request");
         let chain = CertificateDer::pem_slice_iter(issued.pem.as_bytes()).collect::<Result<_, _>>();
         (chain.expect("certificates"), issued.public_key)

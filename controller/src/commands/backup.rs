@@ -25,7 +25,8 @@ pub fn run(root: &Path, file: &Path, passphrase_file: Option<&Path>) -> Result<(
     // Before anything is looked at: what was acknowledged until now is in it.
     let taken = WallClock.now();
     let copy = Copy::of(&data)?;
-    let copied = snapshot::take(&data.path(backup::DATABASE), &copy.file, &mut percent("copying the database"))?;
+    let copied =
+        snapshot::take(&data.path(backup::DATABASE), &copy.file, &mut percent("copying the database"))?;
     let manifest = Manifest::of(&data, taken, copied)?;
     tell("sealing")?;
     let written = backup::pack(&data, &manifest, &copy.file, data::private_file(&partial.0)?, &passphrase)?;

@@ -63,7 +63,8 @@ fn build(sealed: File, passphrase: &str, building: &Data, before: &Before, now: 
 }
 
 fn summary(root: &Path, built: &Built, aside: Option<&Path>) -> Result<()> {
-    let Built { manifest: Manifest { taken, version, assets, tasks, .. }, trust_version, revoked, .. } = built;
+    let Built { manifest: Manifest { taken, version, assets, tasks, .. }, trust_version, revoked, .. } =
+        built;
     let trust = if built.trust_kept { ", kept from what was there: higher than the backup's" } else { "" };
     let aside = aside.map(|aside| format!("\n  what was there     {}", aside.display())).unwrap_or_default();
     writeln!(
@@ -100,8 +101,7 @@ impl Before {
         };
         let metadata = fs::metadata(root)?;
         let owner = Some((metadata.uid(), metadata.gid()));
-        let names: Vec<OsString> =
-            found.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+        let names: Vec<OsString> = found.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
         if names.is_empty() {
             return Ok(Self { owner, ..nothing });
         }

@@ -101,8 +101,7 @@ async fn connection(
     stream.set_nodelay(true)?;
     let stream =
         timeout(HANDSHAKE, acceptor.accept(stream)).await.context("TLS handshake took too long")??;
-    let certificate =
-        stream.get_ref().1.peer_certificates().and_then(peer_certificate);
+    let certificate = stream.get_ref().1.peer_certificates().and_then(peer_certificate);
     let service = tower_service(router, Peer(peer), certificate);
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

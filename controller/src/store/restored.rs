@@ -79,7 +79,12 @@ pub fn barred(path: &Path) -> Result<Vec<Barred>, StoreError> {
 ///
 /// # Errors
 /// It is damaged, or of a newer schema.
-pub fn prepare(path: &Path, backups: &Path, barred: &[Barred], restored: Restored) -> Result<usize, StoreError> {
+pub fn prepare(
+    path: &Path,
+    backups: &Path,
+    barred: &[Barred],
+    restored: Restored,
+) -> Result<usize, StoreError> {
     let mut raw = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     raw.execute_batch("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF")?;
     snapshot::sound(&raw, path)?;

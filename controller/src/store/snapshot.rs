@@ -24,10 +24,12 @@ pub struct Taken {
 /// No database of ours, one of a newer schema, a full disk, a copy that is not sound.
 pub fn take(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Taken, StoreError> {
     let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    source.execute_batch("PRAGMA query_only=ON; PRAGMA busy_timeout=10000; PRAGMA trusted_schema=OFF; BEGIN")?;
+    source
+        .execute_batch("PRAGMA query_only=ON; PRAGMA busy_timeout=10000; PRAGMA trusted_schema=OFF; BEGIN")?;
     // The first read fixes what is seen: however long the copying takes, it is of this moment.
     let schema = migrate::known(&source, from)?;
-    let count = |table: &str| source.query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get(0));
+    let count =
+        |table: &str| source.query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get(0));
     let taken = Taken { schema, assets: count("assets")?, tasks: count("tasks")? };
     let mut copy = Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     {

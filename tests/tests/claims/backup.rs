@@ -71,11 +71,12 @@ async fn play(
 
     // In flight, and to come.
     let all = 2 * (AGENTS - REVOKED.len());
-    let in_flight = world.create(&world.with_controls(simulated(&world, "in flight"), &CONTROLS[..1])?).await?;
+    let in_flight =
+        world.create(&world.with_controls(simulated(&world, "in flight"), &CONTROLS[..1])?).await?;
     let during = world.create(&real.job("during")).await?;
     let held = world.create(&NewJob { hold_s: Some(HOLD_S), ..real.job("held") }).await?;
-    world.begun(&in_flight, all / 4).await?;
     let runs = [in_flight.clone(), during, held.clone()];
+    world.until("results", async || Ok(acknowledged(&world, &in_flight).len() >= all / 5)).await?;
     let acknowledged = acknowledged(&world, &in_flight);
     let since = Instant::now();
     let paths = files.clone();
@@ -100,7 +101,10 @@ async fn play(
         .await?;
     let stored = Stored::open(&files.elsewhere)?;
     for task in &acknowledged {
-        ensure!(stored.task(task)? == "ended", "{task} was acknowledged before the backup began, and is lost");
+        ensure!(
+            stored.task(task)? == "ended",
+            "{task} was acknowledged before the backup began, and is lost"
+        );
     }
     ensure!(stored.run(&held)? == "pending", "the machine is too slow: the held run had begun");
     let known = stored.ended(&in_flight)?;
@@ -179,7 +183,7 @@ fn age_and_tar_open_it_and_no_root_key_is_in_it() -> anyhow::Result<()> {
     let list = std::process::Command::new("tar").arg("--list").arg("--file").arg(&opened).output()?;
     let names: BTreeSet<_> = std::str::from_utf8(&list.stdout)?.lines().map(str::to_owned).collect();
     ensure!(names.contains("manifest.json") && names.contains("aright.db"), "{names:?}");
-    ensure!(names.contains("authority/intermediate.key") && names.contains("keys/task.key"), "{names:?}");
+    ensure!(names.contains("authority/intermediate.pem") && names.contains("keys/task.key"), "{names:?}");
     let bytes = fs::read(&opened)?;
     let contains = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
     ensure!(contains(body(&controller, "keys/task.key")?.as_bytes()), "the search is broken");
@@ -227,7 +231,8 @@ impl Real<'_> {
         let assets = until("both agents' reports", PATIENCE, || {
             let all = cli.assets()?;
             let reported: Vec<_> = all.iter().filter(|asset| asset.postures.fail > 0).collect();
-            Ok((reported.len() == HOSTS.len()).then(|| reported.iter().map(|asset| asset.id.clone()).collect()))
+            Ok((reported.len() == HOSTS.len())
+                .then(|| reported.iter().map(|asset| asset.id.clone()).collect()))
         })?;
         Ok(Self { cli, canary, assets, log: lab.folder().join("agent.log"), _agents: agents })
     }
@@ -255,7 +260,12 @@ impl Real<'_> {
         Ok(())
     }
 
-    fn import_trust(&self, root: &ed25519_dalek::SigningKey, version: u64, files: &Files) -> anyhow::Result<()> {
+    fn import_trust(
+        &self,
+        root: &ed25519_dalek::SigningKey,
+        version: u64,
+        files: &Files,
+    ) -> anyhow::Result<()> {
         Self::import(&self.cli, root, version, files)
     }
 
@@ -325,7 +335,10 @@ impl Stored {
 fn simulated(world: &World, name: &str) -> NewJob {
     let job = world.job(name, AGENTS);
     let revoked: Vec<_> = REVOKED.map(|number| world.agents[number].asset.clone()).into();
-    NewJob { include_assets: job.include_assets.into_iter().filter(|one| !revoked.contains(one)).collect(), ..job }
+    NewJob {
+        include_assets: job.include_assets.into_iter().filter(|one| !revoked.contains(one)).collect(),
+        ..job
+    }
 }
 
 /// Long enough for a backup in between.
@@ -341,12 +354,17 @@ fn slow(coming: &Coming, dice: &mut Dice) -> Fate {
 
 fn acknowledged(world: &World, run: &RunId) -> Vec<TaskId> {
     let stories = world.stage.ledger.of(&[run]);
-    let told = stories.into_iter().filter(|(_, story)| story.told.iter().any(|told| told.acknowledged.is_some()));
+    let told =
+        stories.into_iter().filter(|(_, story)| story.told.iter().any(|told| told.acknowledged.is_some()));
     told.map(|(task, _)| task).collect()
 }
 
 fn outcomes(tasks: Vec<Task>) -> BTreeMap<TaskId, Option<Outcome>> {
-    tasks.into_iter().filter(|task| task.state == TaskState::Ended).map(|task| (task.id, task.outcome)).collect()
+    tasks
+        .into_iter()
+        .filter(|task| task.state == TaskState::Ended)
+        .map(|task| (task.id, task.outcome))
+        .collect()
 }
 
 fn trust_version(cli: &Cli) -> anyhow::Result<u64> {

@@ -36,7 +36,9 @@ fn read(file: &Path) -> anyhow::Result<Envelope> {
     let name = file.display();
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {name}"))?;
     serde_json::from_slice(&bytes).with_context(|| {
-        format!("{name} is no signed trust document (a DSSE envelope, JSON); next: give what the root key signed")
+        format!(
+            "{name} is no signed trust document (a DSSE envelope, JSON); next: give what the root key signed"
+        )
     })
 }
 
