@@ -35,6 +35,24 @@ impl Data {
         Ok(Self { root: root.to_owned() })
     }
 
+    /// For a command beside the controller, which must be able to read what that leaves.
+    ///
+    /// # Errors
+    /// As [`Data::open`], or the folder is another user's.
+    pub fn open_own(root: &Path) -> Result<Self> {
+        let data = Self::open(root)?;
+        let owner = std::fs::metadata(root)?.uid();
+        if owner != nix::unistd::geteuid().as_raw() {
+            let user = nix::unistd::User::from_uid(owner.into()).ok().flatten();
+            let name = user.map_or_else(|| format!("'#{owner}'"), |user| user.name);
+            bail!(
+                "data folder {}: it is {name}'s; next: runuser -u {name} -- and this command",
+                root.display()
+            );
+        }
+        Ok(data)
+    }
+
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -118,11 +136,6 @@ fn write_aside(path: &Path, bytes: &mut dyn Read) -> io::Result<()> {
     let aside = path.with_extension("new");
     let mut file = private_file(&aside)?;
     io::copy(bytes, &mut file)?;
-    // A command of root's beside a controller that is not: it must be able to read this.
-    let (folder, own) = (std::fs::metadata(aside.parent().unwrap_or(Path::new("/")))?, file.metadata()?);
-    if own.uid() != folder.uid() {
-        std::os::unix::fs::fchown(&file, Some(folder.uid()), Some(folder.gid()))?;
-    }
     file.sync_all()?;
     std::fs::rename(aside, path)
 }

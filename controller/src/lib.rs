@@ -28,4 +28,5 @@ pub mod router;
 pub mod schedule;
 mod sealed;
 pub mod store;
+mod succession;
 pub mod trust;

@@ -15,7 +15,7 @@ pub fn run(root: &Path, root_key: &Path) -> Result<()> {
     if !root.join("authority").exists() {
         bail!("no controller in {}; next: name its data folder by --data", root.display());
     }
-    let renewed = authority::renew(&Data::open(root)?, root_key, WallClock.now())?;
+    let renewed = authority::renew(&Data::open_own(root)?, root_key, WallClock.now())?;
     writeln!(
         std::io::stdout(),
         "the intermediate certificate is new, until {}; a controller that serves takes it up within a minute\n\

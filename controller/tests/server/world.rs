@@ -326,6 +326,7 @@ impl Agent {
             disabled: None,
             agent_version: env!("CARGO_PKG_VERSION").into(),
             history: None,
+            trust: None,
         }
     }
 

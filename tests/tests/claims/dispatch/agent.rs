@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aright_shared::client::{Client, ClientError, ClientIdentity, Pinned, tls_config};
 use aright_shared::digest::Digest;
-use aright_shared::envelope::{PublicKey, TASK};
+use aright_shared::envelope::{PublicKey, TASK, TRUST};
 use aright_shared::id::{AssetId, HistoryId, TaskId};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
 use aright_shared::task::{ClockReading, Delivery, TaskOrder, TaskReport};
 use aright_shared::time::Millis;
+use aright_shared::trust::TrustDocument;
 use aright_shared::wire::{CheckIn, EnrollReply, EnrollRequest, MAX_WAIT_S, Orders, ReportReply, Running};
 use aright_tests::Dice;
 use rcgen::{CertificateParams, KeyPair};
@@ -68,6 +69,8 @@ pub struct Agent {
     history: Mutex<Option<HistoryId>>,
     /// The last check-in came back.
     met: AtomicBool,
+    root: PublicKey,
+    trust_version: AtomicU64,
     stage: Arc<Stage>,
 }
 
@@ -124,6 +127,8 @@ impl Agent {
             kept: Mutex::default(),
             history: Mutex::default(),
             met: AtomicBool::new(true),
+            root: reply.root,
+            trust_version: AtomicU64::new(1),
             stage,
         }))
     }
@@ -200,15 +205,22 @@ impl Agent {
             machine: self.machine,
             wait_s: if self.met.swap(false, Ordering::Relaxed) { 20 } else { 0 },
             observations: Some(self.observations),
-            trust_version: 1,
+            trust_version: self.trust_version.load(Ordering::Relaxed),
             clock: Some(ClockReading { offset_ms: 3, bound_ms: 5 }),
             disabled: None,
             agent_version: env!("CARGO_PKG_VERSION").into(),
             history: lock(&self.history).clone(),
+            trust: None,
         };
         let orders: Orders = self.client.post("/agent/v1/check-in", &told).await?;
         self.counter.fetch_max(counter + 1, Ordering::Relaxed);
         self.met.store(true, Ordering::Relaxed);
+        if let Some(envelope) = &orders.trust {
+            match envelope.open::<TrustDocument>(TRUST, &[self.root], 1) {
+                Ok(document) => self.trust_version.store(document.version, Ordering::Relaxed),
+                Err(error) => self.stage.ledger.wrong(format!("{}: a trust document: {error}", self.asset)),
+            }
+        }
         if let Some(history) = orders.history.clone() {
             self.tell_all(history).await?;
         }
