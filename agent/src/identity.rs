@@ -129,10 +129,23 @@ impl StateDir {
     /// # Errors
     /// Missing or damaged.
     pub fn trust(&self) -> anyhow::Result<TrustDocument> {
+        let stored = self.stored_trust()?;
+        Ok(TrustDocument::pin(&stored.envelope, stored.root, stored.root.fingerprint())?)
+    }
+
+    /// The same as it was signed.
+    ///
+    /// # Errors
+    /// Missing or damaged.
+    pub fn trust_envelope(&self) -> anyhow::Result<Envelope> {
+        Ok(self.stored_trust()?.envelope)
+    }
+
+    fn stored_trust(&self) -> anyhow::Result<StoredTrust> {
         let Some(stored) = self.read::<StoredTrust>("trust.json")? else {
             bail!("trust.json is missing; next: enrol again")
         };
-        Ok(TrustDocument::pin(&stored.envelope, stored.root, stored.root.fingerprint())?)
+        Ok(stored)
     }
 
     /// Puts a higher version in force.

@@ -31,7 +31,7 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     pub started: Millis,
     pub store: Store,
-    pub authority: Authority,
+    authority: RwLock<Arc<Authority>>,
     trust: RwLock<Arc<Trust>>,
     /// Those that stand in the audit log.
     pub wrong_log_ins: Noted,
@@ -80,7 +80,7 @@ impl App {
         let app = Self {
             data: data.clone(),
             store,
-            authority: Authority::load(data)?,
+            authority: RwLock::new(Arc::new(Authority::load(data)?)),
             trust: RwLock::new(Arc::new(Trust::load(data)?)),
             wrong_log_ins: Noted::default(),
             presence: Presence::default(),
@@ -138,6 +138,15 @@ impl App {
     /// What is in force now. Whoever asks twice may be told of two: inside a transaction ask once, there.
     pub fn content(&self) -> Arc<Content> {
         self.content.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Who issues certificates now.
+    pub fn authority(&self) -> Arc<Authority> {
+        self.authority.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn replace_authority(&self, authority: Authority) {
+        *self.authority.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(authority);
     }
 
     /// Whose approvals are believed now.

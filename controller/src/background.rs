@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aright_shared::time::{DAY, Millis};
+use anyhow::Result;
+use aright_shared::time::{DAY, MINUTE, Millis};
 
 use crate::app::App;
+use crate::authority::{Authority, renew_by_itself};
 use crate::commands::serve::server_key;
-use crate::dispatch;
 use crate::net::ServerKey;
+use crate::{dispatch, ends};
 
 /// How often it looks without being asked.
 const TICK: Duration = Duration::from_secs(1);
@@ -16,7 +18,7 @@ const TICK: Duration = Duration::from_secs(1);
 const SERVER_KEY: i64 = 7 * DAY;
 
 pub async fn run(app: Arc<App>, key: Arc<ServerKey>) {
-    let mut key_made = app.now();
+    let mut certificates = Certificates { key, made: app.now(), looked: None, told: None };
     while !app.is_stopping() {
         tokio::select! {
             () = tokio::time::sleep(TICK) => {}
@@ -30,19 +32,45 @@ pub async fn run(app: Arc<App>, key: Arc<ServerKey>) {
         if let Err(error) = dispatch::step(&app).await {
             tracing::error!(problem = ?error.problem(), "the dispatcher did not finish a step");
         }
-        renew_server_key(&app, &key, &mut key_made);
+        if let Err(error) = certificates.look(&app) {
+            tracing::error!(error = format!("{error:#}"), "certificates were not renewed");
+        }
     }
 }
 
-fn renew_server_key(app: &App, key: &ServerKey, made: &mut Millis) {
-    if app.now().since(*made) < SERVER_KEY {
-        return;
-    }
-    match server_key(app) {
-        Ok(fresh) => {
-            key.replace(fresh);
-            *made = app.now();
+/// Our own certificates, each renewed long before its end.
+struct Certificates {
+    key: Arc<ServerKey>,
+    /// When the server's was made.
+    made: Millis,
+    looked: Option<Millis>,
+    /// When it was last said what ends soon.
+    told: Option<Millis>,
+}
+
+impl Certificates {
+    fn look(&mut self, app: &App) -> Result<()> {
+        let now = app.now();
+        if self.looked.is_some_and(|looked| now.since(looked) < MINUTE) {
+            return Ok(());
         }
-        Err(error) => tracing::error!(error = format!("{error:#}"), "no new server certificate"),
+        self.looked = Some(now);
+        if self.told.is_none_or(|told| now.since(told) >= DAY) {
+            self.told = Some(now);
+            ends::tell(app);
+            // Where the root key lies apart, somebody is to do it: that is what is told.
+            renew_by_itself(&app.data, &app.authority(), now)?;
+        }
+        let on_disk = Authority::load(&app.data)?;
+        let is_new = !on_disk.is_same(&app.authority());
+        if is_new {
+            tracing::info!(until = %on_disk.expires(), "another intermediate certificate is in force");
+            app.replace_authority(on_disk);
+        }
+        if is_new || now.since(self.made) >= SERVER_KEY {
+            self.key.replace(server_key(app)?);
+            self.made = now;
+        }
+        Ok(())
     }
 }

@@ -24,8 +24,7 @@ const FILE: u64 = 1024 * 1024;
 /// Beside the database; those marked false may be missing.
 const FILES: &[(&str, bool)] = &[
     ("authority/root.crt", true),
-    ("authority/intermediate.crt", true),
-    ("authority/intermediate.key", true),
+    ("authority/intermediate.pem", true),
     ("trust/root.pub", true),
     ("trust/document.json", true),
     ("keys/task.key", true),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{admin_reset, backup, check_config, restore, serve};
+use crate::commands::{admin_reset, authority_renew, backup, check_config, restore, serve};
 
 #[derive(Parser)]
 #[command(
@@ -84,9 +84,24 @@ enum Command {
         #[command(flatten)]
         passphrase: Passphrase,
     },
+    /// The certificate authority
+    #[command(subcommand)]
+    Authority(Authority),
     /// Help for administrators who are locked out
     #[command(subcommand)]
     Admin(Admin),
+}
+
+#[derive(Subcommand)]
+enum Authority {
+    /// Make the intermediate certificate anew, for a year; a controller that serves takes it up within a minute
+    Renew {
+        /// The authority's root key, which lies apart: authority-root.key
+        #[arg(long, value_name = "FILE")]
+        root_key: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 #[derive(Subcommand)]
@@ -110,6 +125,9 @@ pub fn run() -> Result<()> {
         }
         Command::Restore { file, place, over, passphrase } => {
             restore::run(&file, &place.data, over, passphrase.passphrase_file.as_deref())
+        }
+        Command::Authority(Authority::Renew { root_key, place }) => {
+            authority_renew::run(&place.data, &root_key)
         }
         Command::Admin(Admin::Reset { place }) => runtime()?.block_on(admin_reset::run(&place.data)),
     }

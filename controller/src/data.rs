@@ -3,7 +3,7 @@
 //! | path | what |
 //! |---|---|
 //! | `aright.db` | the database; `backup/` its copies from before migrations, and while a backup is taken |
-//! | `authority/` | `root.crt`, and the online intermediate's `intermediate.crt` and `.key` |
+//! | `authority/` | `root.crt`, and `intermediate.pem`: the online intermediate's key and certificate |
 //! | `trust/` | `root.pub` (base64) and `document.json`, the trust document's envelope |
 //! | `keys/task.key` | signs task orders |
 //! | `offline/` | keys to be moved away: authority root, trust root, the first approver |
@@ -11,7 +11,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -33,6 +33,24 @@ impl Data {
             bail!("data folder {}: mode {:04o} lets others in; chmod 0700 it", root.display(), mode & 0o7777);
         }
         Ok(Self { root: root.to_owned() })
+    }
+
+    /// For a command beside the controller, which must be able to read what that leaves.
+    ///
+    /// # Errors
+    /// As [`Data::open`], or the folder is another user's.
+    pub fn open_own(root: &Path) -> Result<Self> {
+        let data = Self::open(root)?;
+        let owner = std::fs::metadata(root)?.uid();
+        if owner != nix::unistd::geteuid().as_raw() {
+            let user = nix::unistd::User::from_uid(owner.into()).ok().flatten();
+            let name = user.map_or_else(|| format!("'#{owner}'"), |user| user.name);
+            bail!(
+                "data folder {}: it is {name}'s; next: runuser -u {name} -- and this command",
+                root.display()
+            );
+        }
+        Ok(data)
     }
 
     pub fn root(&self) -> &Path {

@@ -23,7 +23,8 @@ Keys that the controller made at its first start and never reads again. Move thi
 that the controller cannot reach (another machine, a stick in a safe): whoever holds them can make
 agents believe anything.
 
-authority-root.key      renews the controller's intermediate certificate (within a year)
+authority-root.key      renews the controller's intermediate certificate, each year:
+                        aright-controller authority renew --root-key authority-root.key
 trust-root.key          signs trust documents: who may approve scripts
 approver-admin.key      approves scripts: aright script approve KEY --key approver-admin.key
 ";

@@ -113,6 +113,9 @@ pub struct CheckIn {
     /// and from agents before this field. While it is another than the controller's, no task is delivered.
     #[serde(default)]
     pub history: Option<HistoryId>,
+    /// The trust document in force here, where the controller asked for it ([`Orders::tell_trust`]).
+    #[serde(default)]
+    pub trust: Option<Envelope>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -131,6 +134,9 @@ pub struct Orders {
     /// A trust document above the version that the agent named.
     #[serde(default)]
     pub trust: Option<Envelope>,
+    /// The agent has a higher one than a controller that was restored from a backup: it is to tell it.
+    #[serde(default)]
+    pub tell_trust: bool,
     /// The controller's own. Where it is another than the agent's, the controller was restored from a
     /// backup: the agent tells the results that it keeps once more, reports in full, and names this one.
     #[serde(default)]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,7 +15,7 @@ use crate::binaries::binary;
 use crate::lab::Lab;
 use crate::network::CONTROLLER;
 use crate::place::Place as _;
-use crate::process::Running;
+use crate::process::{Running, success};
 use crate::wait::until;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,6 +25,7 @@ pub struct Controller {
     addresses: Addresses,
     options: Vec<String>,
     clock: Clock,
+    data: PathBuf,
     lab: Lab,
 }
 
@@ -54,6 +55,7 @@ impl Controller {
             addresses: Addresses { agents: any, operators: any },
             options: options.iter().map(|&option| option.to_owned()).collect(),
             clock: Clock::Right,
+            data: lab.folder().join("controller"),
             lab: lab.clone(),
         };
         controller.start_again()?;
@@ -116,7 +118,40 @@ impl Controller {
     /// Its data folder, which the test may look into and spoil.
     #[must_use]
     pub fn data(&self) -> PathBuf {
-        self.lab.folder().join("controller")
+        self.data.clone()
+    }
+
+    /// As an operator takes one, while it serves. What that prints.
+    ///
+    /// # Errors
+    /// The words of `aright-controller backup`.
+    pub fn backup(&self, file: &Path, passphrase: &Path) -> anyhow::Result<String> {
+        let file = file.to_string_lossy();
+        self.command(&["backup", &file], &self.data, passphrase)
+    }
+
+    /// Into a folder that is its data from its next start on. What that prints.
+    ///
+    /// # Errors
+    /// The words of `aright-controller restore`.
+    pub fn restore(
+        &mut self,
+        file: &Path,
+        passphrase: &Path,
+        data: &Path,
+        options: &[&str],
+    ) -> anyhow::Result<String> {
+        let file = file.to_string_lossy();
+        let said = self.command(&[&["restore", &file], options].concat(), data, passphrase)?;
+        self.data = data.to_owned();
+        Ok(said)
+    }
+
+    fn command(&self, words: &[&str], data: &Path, passphrase: &Path) -> anyhow::Result<String> {
+        let mut command = self.lab.command("env");
+        command.arg(binary("aright-controller")?).args(words).arg("--data").arg(data);
+        let output = success(command.arg("--passphrase-file").arg(passphrase))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// A key of its own, such as `keys/task.key`, for a test that plays a thief.

@@ -81,8 +81,8 @@ impl Impostor {
 
 /// A certificate that the controller's intermediate key signs for its address.
 fn server(folder: &Path, root: CertificateDer<'static>) -> anyhow::Result<ServerConfig> {
-    let intermediate = CertificateDer::from_pem_file(folder.join("intermediate.crt"))?;
-    let stolen = KeyPair::from_pem(&std::fs::read_to_string(folder.join("intermediate.key"))?)?;
+    let intermediate = CertificateDer::from_pem_file(folder.join("intermediate.pem"))?;
+    let stolen = KeyPair::from_pem(&std::fs::read_to_string(folder.join("intermediate.pem"))?)?;
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();
     params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(CONTROLLER)));

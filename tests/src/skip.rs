@@ -29,6 +29,9 @@ pub const SSG: &[Need] = &[Need::Root, Need::Program("oscap"), Need::Program("ap
 /// What a wrong clock needs.
 pub const FAKETIME: &[Need] = &[Need::Program("faketime")];
 
+/// What opens a backup without us, at a terminal.
+pub const AGE: &[Need] = &[Need::Program("age"), Need::Program("script"), Need::Program("tar")];
+
 /// What a lab without hosts needs.
 pub const LAB: &[Need] = &[Need::Root, Need::Program("ip"), Need::Program("nsenter")];
 

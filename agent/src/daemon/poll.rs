@@ -32,6 +32,7 @@ pub async fn run(agent: Arc<Agent>, orders: mpsc::Sender<Work>) -> anyhow::Resul
     let mut ceiling = counter + STRIDE;
     let mut backoff = Backoff::default();
     let mut wait_s = 0;
+    let mut tell_trust = false;
     // The controller's history to which it was last asked to tell everything.
     let mut asked = agent.history();
     loop {
@@ -50,6 +51,7 @@ pub async fn run(agent: Arc<Agent>, orders: mpsc::Sender<Work>) -> anyhow::Resul
             disabled: agent.disabled(),
             agent_version: AGENT_VERSION.into(),
             history: agent.history(),
+            trust: if tell_trust { Some(agent.state.trust_envelope()?) } else { None },
         };
         let result = check_in_once(&agent, &check_in).await;
         if take_turns(&agent, result.as_ref().err())? {
@@ -59,6 +61,7 @@ pub async fn run(agent: Arc<Agent>, orders: mpsc::Sender<Work>) -> anyhow::Resul
             Ok(brought) => {
                 backoff.reset();
                 agent.revoked.store(false, Ordering::Relaxed);
+                tell_trust = brought.tell_trust;
                 tell_again(&agent, brought.history.as_ref(), &mut asked, &orders)?;
                 take(&agent, brought, &orders).await?;
                 wait_s = if asked == agent.history() { MAX_WAIT_S } else { TELLING_S };

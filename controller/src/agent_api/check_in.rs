@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aright_shared::envelope::Envelope;
 use aright_shared::time::Millis;
 use aright_shared::wire::{CheckIn, MAX_WAIT_S, Orders};
 use axum::extract::State;
@@ -17,6 +18,7 @@ use crate::error::Refused;
 use crate::http_in::{Body, check_line};
 use crate::presence::{Held, Live, LiveState};
 use crate::store::{StoreError, assets, audit};
+use crate::succession;
 
 pub async fn handle(
     State(app): State<Arc<App>>,
@@ -29,6 +31,9 @@ pub async fn handle(
     // Compared once: what is reported while this check-in is held is not out of step with it.
     let full_report = told.observations.is_some() && told.observations != live.state().observations;
     live.wake();
+    if let Some(envelope) = told.trust.clone().filter(|_| app.restored.is_some()) {
+        take_trust(&app, &live, envelope, now).await;
+    }
     if let Some(why) = contradiction {
         quarantine(&app, &live, why, now).await?;
     }
@@ -112,6 +117,20 @@ async fn quarantine(app: &App, live: &Arc<Live>, why: String, now: Millis) -> Re
         .await
 }
 
+/// A document that we forgot: whoever brings it, it is signed by the root key.
+async fn take_trust(app: &Arc<App>, live: &Live, envelope: Envelope, now: Millis) {
+    // Looked at before anything waits for it.
+    if let Err(error) = app.trust().succeed(&envelope) {
+        tracing::debug!(asset.id = %live.asset, %error, "its trust document is not taken");
+        return;
+    }
+    let (shared, who) = (app.clone(), live.asset.to_string());
+    let taken = app.store.write(move |tx| succession::take(&shared, tx, &envelope, &who, now)).await;
+    if let Err(refused) = taken {
+        tracing::warn!(asset.id = %live.asset, problem = ?refused.problem(), "its trust document is not taken");
+    }
+}
+
 /// What there is to say now.
 async fn orders(app: &Arc<App>, live: &Live, told: &CheckIn) -> Result<Orders, Refused> {
     let mut orders = Orders { history: Some(app.history.clone()), ..Orders::default() };
@@ -119,6 +138,7 @@ async fn orders(app: &Arc<App>, live: &Live, told: &CheckIn) -> Result<Orders, R
     if told.trust_version < trust.document.version {
         orders.trust = Some(trust.envelope.clone());
     }
+    orders.tell_trust = app.restored.is_some() && told.trust_version > trust.document.version;
     let work = {
         let mut state = live.state();
         let eligible = state.reasons().is_empty();
@@ -157,6 +177,7 @@ mod tests {
             disabled: None,
             agent_version: "0.1.0".into(),
             history: None,
+            trust: None,
         }
     }
 

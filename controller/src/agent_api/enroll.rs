@@ -52,7 +52,7 @@ fn enroll(
     let known = assets::of_machine(tx, request.machine)?;
     let asset = known.as_ref().map_or_else(AssetId::new, |asset| asset.id.clone());
     let issued = app
-        .authority
+        .authority()
         .issue_agent(&asset, &request.csr, now)?
         .map_err(|error| bad_csr(&request.csr, &error))?;
     match known {
@@ -70,7 +70,7 @@ fn enroll(
     Ok(EnrollReply {
         asset,
         certificate: issued.pem,
-        authority: app.authority.root_pem().to_owned(),
+        authority: app.authority().root_pem().to_owned(),
         root: trust.root,
         trust: trust.envelope.clone(),
         task_key: (&trust.task_key).into(),

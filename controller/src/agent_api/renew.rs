@@ -20,7 +20,7 @@ pub async fn handle(
 ) -> Result<Json<RenewReply>, Refused> {
     let now = app.now();
     let issued = app
-        .authority
+        .authority()
         .issue_agent(&live.asset, &request.csr, now)?
         .map_err(|error| bad_csr(&request.csr, &error))?;
     let certificate = certificates::Certificate {

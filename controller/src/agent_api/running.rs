@@ -52,7 +52,7 @@ pub async fn handle(
                 end::by_us(&shared, tx, &task, &stop::stopped_before_it_began(&stopped.by), now)?;
                 return Ok(Some(not_to_run("all remediation is stopped", stopped.by)));
             }
-            if shared.restored.is_some_and(|restored| task.queued <= restored.at) {
+            if shared.restored.is_some() {
                 tasks::recall(tx, &id, &told.nonce)?;
             }
             if tasks::start(tx, &id, &live.asset, &told.nonce, now, silence_ms)? {

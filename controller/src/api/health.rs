@@ -4,16 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aright_shared::api::Health;
-use aright_shared::time::DAY;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 
 use crate::app::App;
+use crate::ends;
 use crate::store::settings;
-
-/// How long before their end the intermediate and the trust document are told of, in milliseconds.
-const NOTICE: i64 = 30 * DAY;
 
 pub async fn handle(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
     let mut problems = Vec::new();
@@ -22,15 +19,7 @@ pub async fn handle(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
         problems.push("the database does not answer".to_owned());
     }
     let ok = problems.is_empty();
-    let soon = app.now().plus(NOTICE);
-    for (what, end) in [
-        ("the authority's intermediate certificate", app.authority.expires()),
-        ("the trust document", app.trust().document.expires),
-    ] {
-        if end < soon {
-            problems.push(format!("{what} ends on {end}"));
-        }
-    }
+    problems.extend(ends::near(&app).iter().map(ToString::to_string));
     for aside in app.content().set_aside() {
         problems.push(format!(
             "custom policy {} is not in force ({}); next: import it so that it fits, under another key if its \

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aright_shared::time::SECOND;
+use aright_shared::time::{HOUR, SECOND};
 use http::StatusCode;
 
 use super::agent::PeerCertificate;
@@ -17,9 +17,10 @@ use crate::store::{StoreError, audit};
 /// Its asset is not known either, or the store failed.
 pub async fn certificate(app: &Arc<App>, peer: &PeerCertificate) -> Result<(), Refused> {
     let Some(restored) = app.restored else { return Ok(()) };
-    let Ok(recalled) = app.authority.recall(&peer.chain) else { return Ok(()) };
-    // A certificate's times are whole seconds.
-    if !restored.missed(recalled.issued.plus(SECOND)) {
+    let Ok(recalled) = app.authority().recall(&peer.chain) else { return Ok(()) };
+    // A certificate's times are whole seconds, and two machines' clocks are not one.
+    let (from, to) = (restored.taken.plus(-SECOND), restored.at.plus(HOUR));
+    if recalled.issued < from || recalled.issued > to {
         return Ok(());
     }
     if app.presence.agent(&recalled.asset).is_none() {

@@ -4,6 +4,7 @@
 
 mod issue;
 mod recall;
+mod renew;
 
 use anyhow::{Context as _, Result, anyhow};
 use aright_shared::digest::Digest;
@@ -18,10 +19,15 @@ use rustls::pki_types::pem::PemObject as _;
 use crate::data::Data;
 
 pub use issue::{BadRequest, Issued};
+pub use renew::{renew, renew_by_itself};
 
 const ROOT_DAYS: i64 = 3653;
 const INTERMEDIATE_DAYS: i64 = 365;
 const BACKDATED: i64 = DAY;
+/// Where it lies until it is moved away.
+const ROOT_KEY: &str = "offline/authority-root.key";
+const INTERMEDIATE: &str = "authority/intermediate.pem";
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
 pub struct Authority {
     root: CertificateDer<'static>,
@@ -42,14 +48,9 @@ impl Authority {
         let root_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let root_params = ca_params("Aright root", BasicConstraints::Constrained(1), now, ROOT_DAYS)?;
         let root = root_params.self_signed(&root_key)?;
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let params =
-            ca_params("Aright intermediate", BasicConstraints::Constrained(0), now, INTERMEDIATE_DAYS)?;
-        let intermediate = params.signed_by(&key, &Issuer::from_params(&root_params, &root_key))?;
-        data.write("offline/authority-root.key", root_key.serialize_pem().as_bytes())?;
-        data.write("authority/intermediate.key", key.serialize_pem().as_bytes())?;
-        data.write("authority/intermediate.crt", intermediate.pem().as_bytes())?;
-        data.write("authority/root.crt", root.pem().as_bytes())
+        data.write(ROOT_KEY, root_key.serialize_pem().as_bytes())?;
+        data.write("authority/root.crt", root.pem().as_bytes())?;
+        new_intermediate(data, &Issuer::from_params(&root_params, root_key), now)
     }
 
     /// # Errors
@@ -62,9 +63,10 @@ impl Authority {
             Ok((pem, der))
         };
         let (root_pem, root) = certificate("authority/root.crt")?;
-        let (intermediate_pem, intermediate) = certificate("authority/intermediate.crt")?;
-        let key = KeyPair::from_pem(&data.read("authority/intermediate.key")?)
-            .with_context(|| format!("{}", data.path("authority/intermediate.key").display()))?;
+        let (file, intermediate) = certificate(INTERMEDIATE)?;
+        let key = KeyPair::from_pem(&file).with_context(|| data.path(INTERMEDIATE).display().to_string())?;
+        // Without the key, which stands before it.
+        let intermediate_pem = file[file.find(CERTIFICATE).unwrap_or(file.len())..].to_owned();
         let expires = not_after(&intermediate)?;
         let issuer = Issuer::from_ca_cert_der(&intermediate, key)?;
         Ok(Self { root, root_pem, intermediate, intermediate_pem, expires, issuer })
@@ -83,6 +85,23 @@ impl Authority {
     pub fn expires(&self) -> Millis {
         self.expires
     }
+
+    /// When the root ends, and with it every chain.
+    ///
+    /// # Errors
+    /// It is no certificate.
+    pub fn root_expires(&self) -> Result<Millis> {
+        not_after(&self.root)
+    }
+}
+
+/// Key and certificate in one file: they change in one step.
+fn new_intermediate(data: &Data, root: &Issuer<'_, KeyPair>, now: Millis) -> Result<()> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let params = ca_params("Aright intermediate", BasicConstraints::Constrained(0), now, INTERMEDIATE_DAYS)?;
+    let certificate = params.signed_by(&key, root)?;
+    let file = zeroize::Zeroizing::new(format!("{}{}", key.serialize_pem(), certificate.pem()));
+    data.write(INTERMEDIATE, file.as_bytes())
 }
 
 fn ca_params(name: &str, basic: BasicConstraints, now: Millis, days: i64) -> Result<CertificateParams> {

@@ -19,7 +19,7 @@ pub fn run(root: &Path, file: &Path, passphrase_file: Option<&Path>) -> Result<(
         bail!("no controller in {}; next: name its data folder by --data", root.display());
     }
     ensure!(!file.exists(), "{} is there already; next: name another file, or remove it", file.display());
-    let data = Data::open(root)?;
+    let data = Data::open_own(root)?;
     let passphrase = passphrase::choose(passphrase_file)?;
     let partial = Partial::beside(file)?;
     // Before anything is looked at: what was acknowledged until now is in it.

@@ -73,7 +73,7 @@ pub fn tell(app: &App, data: &Data, addresses: net::Addresses, password: &str) -
     let names = net::names(&app.settings);
     let first = |address| net::urls(address, &names).into_iter().next().unwrap_or_default();
     let (agents, operators) = (first(addresses.agents), first(addresses.operators));
-    let authority = app.authority.fingerprint();
+    let authority = app.authority().fingerprint();
     writeln!(
         std::io::stdout(),
         "\

@@ -229,7 +229,7 @@ fn give_to(owner: Option<(u32, u32)>, folder: &Path) -> Result<()> {
         return Ok(());
     }
     let give = |path: &Path| {
-        std::os::unix::fs::chown(path, Some(user), Some(group))
+        std::os::unix::fs::lchown(path, Some(user), Some(group))
             .with_context(|| format!("give {} to its owner", path.display()))
     };
     for entry in fs::read_dir(folder)? {

@@ -146,5 +146,5 @@ async fn ports(app: &App) -> Result<(Port, Port)> {
 /// # Errors
 /// No randomness.
 pub fn server_key(app: &App) -> Result<Arc<rustls::sign::CertifiedKey>> {
-    app.authority.issue_server(&net::names(&app.settings), app.now())
+    app.authority().issue_server(&net::names(&app.settings), app.now())
 }

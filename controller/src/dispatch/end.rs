@@ -36,8 +36,8 @@ pub fn by_report(
     now: Millis,
 ) -> Result<(), Refused> {
     check(report)?;
-    let forgotten = app.restored.is_some_and(|restored| task.queued <= restored.at);
-    if task.nonce.is_none() && task.ended.is_none() && !forgotten {
+    // One that was restored from a backup may have forgotten that it was.
+    if task.nonce.is_none() && task.ended.is_none() && app.restored.is_none() {
         return Err(Refused::conflict("not-delivered", "the task was never delivered")
             .field("task")
             .value(task.state)

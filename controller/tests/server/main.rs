@@ -3,6 +3,7 @@
 mod agents;
 mod audit;
 mod cancel;
+mod certificates;
 mod dispatch;
 mod jobs;
 mod operators;
@@ -10,6 +11,7 @@ mod policies;
 mod posture;
 mod process;
 mod races;
+mod restore;
 mod revoke;
 mod rollout;
 mod rules;

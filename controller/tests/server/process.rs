@@ -248,3 +248,19 @@ async fn state(fleet: &Fleet, running: &Running, order: &TaskOrder) -> TaskState
     let shown: TaskDetail = fleet.operator(running).await.get(&path).await.expect("shown");
     shown.task.state
 }
+
+#[test]
+fn a_newer_schema_is_refused_with_what_to_do_and_left_as_it_is() {
+    let above = tempfile::tempdir().expect("a folder");
+    let data = above.path().join("data");
+    drop(start(&data));
+    let path = data.join("aright.db");
+    let raise = "INSERT INTO schema_versions (version) VALUES (99)";
+    rusqlite::Connection::open(&path).and_then(|db| db.execute(raise, [])).expect("raised");
+    let bytes = std::fs::read(&path).expect("reads");
+    let output = command(&data).output().expect("ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("version 99") && said.contains("start the newer aright-controller"), "{said}");
+    assert_eq!(std::fs::read(&path).expect("reads"), bytes);
+}

@@ -96,8 +96,18 @@ impl World {
         Self { folder: self.folder, server, operator, clock: self.clock }
     }
 
+    /// Stops it, lets its data folder be replaced, and starts it on what is there then.
+    pub async fn restored(self, replace: impl FnOnce(&std::path::Path)) -> Self {
+        self.server.stop().await.expect("stops");
+        let data = self.folder.path().join("data");
+        replace(&data);
+        let server = serve(&data, CONTENT, true, self.clock.clone()).await;
+        let operator = log_in(&server).await;
+        Self { folder: self.folder, server, operator, clock: self.clock }
+    }
+
     pub fn authority(&self) -> Digest {
-        self.server.app.authority.fingerprint()
+        self.server.app.authority().fingerprint()
     }
 
     pub fn agents_url(&self) -> String {
@@ -160,7 +170,7 @@ async fn set_password(server: &Server) {
 
 async fn log_in(server: &Server) -> Client {
     let url = format!("https://{}", server.addresses.operators);
-    let client = client(&url, server.app.authority.fingerprint(), None);
+    let client = client(&url, server.app.authority().fingerprint(), None);
     let login = Login { user: "admin".into(), password: PASSWORD.into() };
     let session: Session = client.post("/api/v1/session", &login).await.expect("logs in");
     client.with_token(session.token)
@@ -316,6 +326,7 @@ impl Agent {
             disabled: None,
             agent_version: env!("CARGO_PKG_VERSION").into(),
             history: None,
+            trust: None,
         }
     }
 

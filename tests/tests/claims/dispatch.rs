@@ -2,15 +2,15 @@
 //! the real controller killed and started again at random. Judged by the ledger that the agents keep. `ARIGHT_SEED`
 //! plays a run again.
 
-mod agent;
-mod fate;
-mod judge;
-mod ledger;
+pub mod agent;
+pub mod fate;
+pub mod judge;
+pub mod ledger;
 mod rollouts;
 mod steering;
 mod weather;
-mod words;
-mod world;
+pub mod words;
+pub mod world;
 
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ fn five_hundred_agents_lose_nothing_run_nothing_twice_and_halt_in_time() -> anyh
     needs!(skip::LAB);
     let seed = seed()?;
     let lab = Lab::new()?;
-    let ground = Ground::lay(&lab)?;
+    let ground = Ground::lay(&lab, AGENTS)?;
     let mut figures = Vec::new();
     // Agents live on threads in the lab's network.
     let played = inside(&lab, || {

@@ -2,6 +2,7 @@
 //! `cargo nextest run -p aright-tests -E 'test(/^NAME::/)'`.
 
 mod away;
+mod backup;
 mod cancel;
 mod clock;
 mod crash;

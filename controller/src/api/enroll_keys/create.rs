@@ -56,7 +56,7 @@ pub async fn handle(
         .await?;
     let names = net::names(&app.settings);
     let urls = app.addresses.get().map_or_else(Vec::new, |own| net::urls(own.agents, &names));
-    let (authority, trust) = (app.authority.fingerprint(), app.trust().fingerprint());
+    let (authority, trust) = (app.authority().fingerprint(), app.trust().fingerprint());
     Ok((StatusCode::CREATED, Json(EnrollKeyMade { key, secret, authority, trust, urls })))
 }
 

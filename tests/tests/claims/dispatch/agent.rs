@@ -2,18 +2,19 @@
 //! the [`Ledger`] only.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use aright_shared::client::{Client, ClientError, ClientIdentity, Pinned, tls_config};
 use aright_shared::digest::Digest;
-use aright_shared::envelope::{PublicKey, TASK};
-use aright_shared::id::{AssetId, TaskId};
+use aright_shared::envelope::{PublicKey, TASK, TRUST};
+use aright_shared::id::{AssetId, HistoryId, TaskId};
 use aright_shared::outcome::{HostChange, Outcome, Refusal};
 use aright_shared::task::{ClockReading, Delivery, TaskOrder, TaskReport};
 use aright_shared::time::Millis;
+use aright_shared::trust::TrustDocument;
 use aright_shared::wire::{CheckIn, EnrollReply, EnrollRequest, MAX_WAIT_S, Orders, ReportReply, Running};
 use aright_tests::Dice;
 use rcgen::{CertificateParams, KeyPair};
@@ -32,6 +33,8 @@ pub struct Stage {
     pub scene: watch::Sender<Arc<Scene>>,
     /// How many tasks are in some agent's hands.
     pub in_hand: AtomicUsize,
+    /// How many results were told once more to a restored controller.
+    pub told_again: AtomicUsize,
 }
 
 /// Where controllers are, and by what they are known.
@@ -61,6 +64,13 @@ pub struct Agent {
     known: Mutex<BTreeMap<TaskId, Known>>,
     /// Results that are sent again when the controller has been away.
     again: Mutex<Vec<TaskReport>>,
+    /// Everything that was acknowledged, and the controller's history to which all of it was.
+    kept: Mutex<Vec<TaskReport>>,
+    history: Mutex<Option<HistoryId>>,
+    /// The last check-in came back.
+    met: AtomicBool,
+    root: PublicKey,
+    trust_version: AtomicU64,
     stage: Arc<Stage>,
 }
 
@@ -114,6 +124,11 @@ impl Agent {
             counter: AtomicU64::new(1),
             known: Mutex::default(),
             again: Mutex::default(),
+            kept: Mutex::default(),
+            history: Mutex::default(),
+            met: AtomicBool::new(true),
+            root: reply.root,
+            trust_version: AtomicU64::new(1),
             stage,
         }))
     }
@@ -183,21 +198,32 @@ impl Agent {
 
     /// Two at once have one number, and so has one after another that was not answered: whichever comes first, the
     /// counter does not fall.
-    async fn check_in(&self) -> Result<Orders, ClientError> {
+    pub async fn check_in(&self) -> Result<Orders, ClientError> {
         let counter = self.counter.load(Ordering::Relaxed);
         let told = CheckIn {
             counter,
             machine: self.machine,
-            wait_s: 20,
+            wait_s: if self.met.swap(false, Ordering::Relaxed) { 20 } else { 0 },
             observations: Some(self.observations),
-            trust_version: 1,
+            trust_version: self.trust_version.load(Ordering::Relaxed),
             clock: Some(ClockReading { offset_ms: 3, bound_ms: 5 }),
             disabled: None,
             agent_version: env!("CARGO_PKG_VERSION").into(),
-            history: None,
+            history: lock(&self.history).clone(),
+            trust: None,
         };
         let orders: Orders = self.client.post("/agent/v1/check-in", &told).await?;
         self.counter.fetch_max(counter + 1, Ordering::Relaxed);
+        self.met.store(true, Ordering::Relaxed);
+        if let Some(envelope) = &orders.trust {
+            match envelope.open::<TrustDocument>(TRUST, &[self.root], 1) {
+                Ok(document) => self.trust_version.store(document.version, Ordering::Relaxed),
+                Err(error) => self.stage.ledger.wrong(format!("{}: a trust document: {error}", self.asset)),
+            }
+        }
+        if let Some(history) = orders.history.clone() {
+            self.tell_all(history).await?;
+        }
         if orders.full_report {
             self.stage.ledger.wrong(format!("{}: its observations were lost", self.asset));
         }
@@ -321,13 +347,34 @@ impl Agent {
         let telling = self.stage.ledger.tells(&report.task, report.outcome);
         loop {
             match self.client.post::<_, ()>(&path, report).await {
-                Ok(()) => return self.stage.ledger.acknowledged(&report.task, telling),
+                Ok(()) => {
+                    lock(&self.kept).push(report.clone());
+                    return self.stage.ledger.acknowledged(&report.task, telling);
+                }
                 Err(error) if error.is_refusal() => {
                     return self.stage.ledger.wrong(format!("result of {} refused: {error}", report.task));
                 }
                 Err(_) => self.pause().await,
             }
         }
+    }
+
+    /// As a real one, where the controller was restored from a backup: everything once more, then that this is so.
+    async fn tell_all(&self, history: HistoryId) -> Result<(), ClientError> {
+        let before = lock(&self.history).clone();
+        if before.is_some_and(|before| before != history) {
+            let kept = lock(&self.kept).clone();
+            for report in &kept {
+                let path = format!("/agent/v1/tasks/{}/result", report.task);
+                match self.client.post::<_, ()>(&path, report).await {
+                    Err(error) if !error.is_refusal() => return Err(error),
+                    // It may be of a task that was made after the backup.
+                    _ => self.stage.told_again.fetch_add(1, Ordering::Relaxed),
+                };
+            }
+        }
+        *lock(&self.history) = Some(history);
+        Ok(())
     }
 
     /// What it had told before the controller was away.

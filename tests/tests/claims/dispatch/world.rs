@@ -50,12 +50,15 @@ pub struct World {
     pub agents: Vec<Arc<Agent>>,
     controller: Arc<Mutex<Controller>>,
     operator: Client,
+    operators: Door,
+    password: String,
     script: Key,
 }
 
 /// What is needed before there are agents: made outside of the lab's network.
 pub struct Ground {
-    controller: Controller,
+    pub controller: Controller,
+    number: usize,
     script: Key,
     secret: String,
     agents: Door,
@@ -64,7 +67,8 @@ pub struct Ground {
 }
 
 impl Ground {
-    pub fn lay(lab: &Lab) -> anyhow::Result<Self> {
+    /// For so many agents.
+    pub fn lay(lab: &Lab, number: usize) -> anyhow::Result<Self> {
         let settings = lab.folder().join("controller.toml");
         fs::write(&settings, SETTINGS)?;
         let controller = Controller::start_with(lab, &["--config", &settings.to_string_lossy()])?;
@@ -72,7 +76,8 @@ impl Ground {
         let authority = controller.printed("ca fingerprint")?.parse().map_err(anyhow::Error::msg)?;
         Ok(Self {
             script: cli.approve(&controller, SCRIPT)?,
-            secret: cli.enroll_key(AGENTS)?.secret,
+            secret: cli.enroll_key(number)?.secret,
+            number,
             agents: Door { url: controller.agents_url(), authority },
             operators: Door { url: controller.operators_url(), authority },
             password: controller.printed("password")?,
@@ -84,15 +89,14 @@ impl Ground {
 impl World {
     /// Everybody enrolled, reported, and waiting for work.
     pub async fn start(ground: Ground, seed: u64) -> anyhow::Result<Self> {
-        let Ground { controller, script, secret, agents, operators, password } = ground;
-        let operator = operators.open(None)?;
-        let login = Login { user: "admin".into(), password };
-        let session: Session = operator.post("/api/v1/session", &login).await?;
+        let Ground { controller, number: all, script, secret, agents, operators, password } = ground;
+        let operator = log_in(&operators, &password).await?;
         let calm = Scene::new("calm", seed, Box::new(|coming, _| Fate::well(coming.custom)));
         let stage = Arc::new(Stage {
             ledger: Ledger::default(),
             scene: watch::Sender::new(Arc::new(calm)),
             in_hand: AtomicUsize::new(0),
+            told_again: AtomicUsize::new(0),
         });
         let mut enrolling = JoinSet::new();
         for part in 0..ENROLLING {
@@ -100,7 +104,7 @@ impl World {
             enrolling.spawn(async move {
                 let stranger = door.open(None)?;
                 let mut enrolled = Vec::new();
-                for number in (part..AGENTS).step_by(ENROLLING) {
+                for number in (part..all).step_by(ENROLLING) {
                     enrolled
                         .push(Agent::enroll(number, seed, &door, &stranger, &secret, stage.clone()).await?);
                 }
@@ -116,7 +120,23 @@ impl World {
             tokio::spawn(agent.clone().live());
         }
         let controller = Arc::new(Mutex::new(controller));
-        Ok(Self { seed, stage, agents, controller, operator: operator.with_token(session.token), script })
+        Ok(Self { seed, stage, agents, controller, operator, operators, password, script })
+    }
+
+    /// After a restore nobody is logged in.
+    pub async fn log_in_again(&mut self) -> anyhow::Result<()> {
+        self.operator = log_in(&self.operators, &self.password).await?;
+        Ok(())
+    }
+
+    /// Something that the controller's program does, or that is done to it.
+    pub async fn with_controller<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Controller) -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let controller = self.controller.clone();
+        let work = move || work(&mut controller.lock().unwrap_or_else(PoisonError::into_inner));
+        tokio::task::spawn_blocking(work).await?
     }
 
     pub fn play(&self, scene: Scene) {
@@ -125,14 +145,12 @@ impl World {
 
     /// `kill -9`, nothing for so long, and a start from what is on disk.
     pub async fn kill_and_start(&self, dead: Duration) -> anyhow::Result<()> {
-        let controller = self.controller.clone();
-        tokio::task::spawn_blocking(move || {
-            let mut controller = controller.lock().unwrap_or_else(PoisonError::into_inner);
+        self.with_controller(move |controller| {
             controller.kill()?;
             std::thread::sleep(dead);
             controller.start_again()
         })
-        .await?
+        .await
     }
 
     /// A job of the simulated script on the first so many hosts, due at once.
@@ -247,4 +265,11 @@ impl World {
     pub fn log(&self) -> String {
         self.controller.lock().unwrap_or_else(PoisonError::into_inner).log()
     }
+}
+
+async fn log_in(door: &Door, password: &str) -> anyhow::Result<Client> {
+    let operator = door.open(None)?;
+    let login = Login { user: "admin".into(), password: password.to_owned() };
+    let session: Session = operator.post("/api/v1/session", &login).await?;
+    Ok(operator.with_token(session.token))
 }
