@@ -8,6 +8,7 @@ use aright_shared::id::Key;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::enroll::{Invitation, Told};
 use crate::host::Network;
 use crate::{daemon, local, paths};
 
@@ -33,6 +34,10 @@ pub struct Cli {
 enum Command {
     /// Join a controller; `aright enroll-key create` prints the whole command.
     Enroll(Enroll),
+    /// Ask the controller to revoke this host, before its agent is taken away. Nothing is removed here.
+    ///
+    /// Takes at most 15 s. Exit code 1 means that the controller was not told.
+    Leave,
     /// Run as the service: check in, take tasks, report.
     Run {
         /// Look at and set net.* in a network namespace of its own.
@@ -93,16 +98,16 @@ enum Command {
 #[derive(Args)]
 struct Enroll {
     /// Where the controller listens for agents; may be repeated, in order of preference.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", env = "ARIGHT_CONTROLLER_URL", value_delimiter = ',')]
     controller: Vec<String>,
-    /// The enrolment key; `-` reads it from standard input.
-    #[arg(long)]
-    key: String,
+    /// The enrolment key; `-` reads it from standard input. By the environment no other user sees it.
+    #[arg(long, env = "ARIGHT_ENROLL_KEY", hide_env_values = true)]
+    key: Option<String>,
     /// Fingerprint of the controller's authority.
-    #[arg(long, value_name = "sha256:…")]
+    #[arg(long, value_name = "sha256:…", env = "ARIGHT_CA_FINGERPRINT")]
     ca_fingerprint: Option<Digest>,
     /// Fingerprint of the trust root, whose approvers this host is to believe.
-    #[arg(long, value_name = "sha256:…")]
+    #[arg(long, value_name = "sha256:…", env = "ARIGHT_TRUST_FINGERPRINT")]
     trust_fingerprint: Option<Digest>,
     /// Replace an enrolment that is already there.
     #[arg(long)]
@@ -126,7 +131,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         config.state = std::path::absolute(state)?;
     }
     match cli.command {
-        Command::Enroll(enroll) => local::enroll(&config, enroll.invitation(&config)?)?,
+        Command::Enroll(enroll) => local::enroll(&config, &Invitation::new(enroll.told()?, &config)?)?,
+        Command::Leave => local::leave(&config)?,
         Command::Run { private_net } => {
             log_to_stderr();
             daemon::run(config, if private_net { Network::Private } else { Network::Host })?;
@@ -147,25 +153,16 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 impl Enroll {
-    /// The options, and where they are silent the settings.
-    fn invitation(self, config: &Config) -> anyhow::Result<crate::enroll::Invitation> {
-        use anyhow::Context as _;
-        let key = if self.key == "-" {
-            std::io::read_to_string(std::io::stdin())?.trim().to_owned()
-        } else {
-            self.key
+    fn told(self) -> anyhow::Result<Told> {
+        let key = match self.key.as_deref() {
+            Some("-") => Some(std::io::read_to_string(std::io::stdin())?.trim().to_owned()),
+            _ => self.key,
         };
-        let controllers =
-            if self.controller.is_empty() { config.controllers.clone() } else { self.controller };
-        Ok(crate::enroll::Invitation {
-            controllers,
+        Ok(Told {
+            controllers: self.controller,
             key,
-            ca_fingerprint: self.ca_fingerprint.or(config.ca_fingerprint).context(
-                "no authority to pin; next: --ca-fingerprint sha256:… as `aright enroll-key create` printed it",
-            )?,
-            trust_fingerprint: self.trust_fingerprint.or(config.trust_fingerprint).context(
-                "no trust root to pin; next: --trust-fingerprint sha256:… as `aright enroll-key create` printed it",
-            )?,
+            ca_fingerprint: self.ca_fingerprint,
+            trust_fingerprint: self.trust_fingerprint,
             again: self.again,
         })
     }

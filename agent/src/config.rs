@@ -21,6 +21,9 @@ pub struct Config {
     pub ca_fingerprint: Option<Digest>,
     /// SHA-256 of the trust root's public key, as the controller printed it.
     pub trust_fingerprint: Option<Digest>,
+    /// Where an enrolment key lies: a host that is not enrolled then enrols by itself when the service starts.
+    /// Readable by its owner alone; removed once it has served.
+    pub enroll_key_file: Option<PathBuf>,
     /// `remediate`, or `evaluate`: never runs scripts.
     pub mode: Mode,
     /// Where identity, journal and results are kept.
@@ -87,6 +90,7 @@ impl Default for Config {
             controllers: Vec::new(),
             ca_fingerprint: None,
             trust_fingerprint: None,
+            enroll_key_file: None,
             mode: Mode::default(),
             state: paths::default_state(),
             evaluate_every_s: 4 * 3600,
@@ -129,6 +133,10 @@ impl Config {
                 url.starts_with("https://") && url.len() > "https://".len(),
                 "controllers: {url:?} must start with https://, such as \"https://aright.example:8440\""
             );
+        }
+        let files = [("enroll_key_file", &self.enroll_key_file)];
+        for (key, path) in files.into_iter().filter_map(|(key, file)| Some((key, file.as_ref()?))) {
+            anyhow::ensure!(path.is_absolute(), "{key}: {} must be an absolute path", path.display());
         }
         anyhow::ensure!(self.state.is_absolute(), "state: {} must be an absolute path", self.state.display());
         anyhow::ensure!(

@@ -4,6 +4,7 @@
 //! one thing after the other on the host thread. Either may fail and is tried again; neither waits for the other.
 
 mod cancel;
+mod join;
 mod obey;
 mod poll;
 mod renew;
@@ -64,12 +65,21 @@ pub fn run(config: Config, network: Network) -> anyhow::Result<()> {
     let host = HostThread::start(network)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        let stop = stop_signal()?;
+        tokio::pin!(stop);
+        if !join::is_enrolled(&config)? {
+            // A start that waits for a controller which is away would be called a failed one.
+            notify_systemd();
+            tokio::select! {
+                enrolled = join::until_enrolled(&config) => enrolled?,
+                () = &mut stop => return Ok(()),
+            }
+        }
         let agent = Arc::new(Agent::open(config, host)?);
         info!(asset.id = %agent.identity.asset, controller = agent.link().url(), "agent started");
         notify_systemd();
         // Few: a controller that orders more than is obeyed is not listened to meanwhile.
         let (orders, inbox) = mpsc::channel(QUEUE);
-        let stop = stop_signal()?;
         tokio::select! {
             result = poll::run(agent.clone(), orders) => result,
             result = work::run(agent.clone(), inbox) => result,

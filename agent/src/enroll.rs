@@ -1,31 +1,78 @@
 //! Enrolment: a key made here, a certificate signed there, authority and trust root pinned.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, bail, ensure};
 use aright_shared::digest::Digest;
 use aright_shared::id::AssetId;
 use aright_shared::wire::EnrollRequest;
 
 use crate::config::Config;
-use crate::facts;
 use crate::identity::{Identity, NewKey, StateDir};
 use crate::link::{Floor, Link};
+use crate::{facts, secret_file};
 
-/// What the operator was given by `aright enroll-key create`.
-pub struct Invitation {
+/// What was said on the command line or in the environment; where that is silent, agent.toml speaks.
+#[derive(Default)]
+pub struct Told {
     pub controllers: Vec<String>,
-    pub key: String,
-    pub ca_fingerprint: Digest,
-    pub trust_fingerprint: Digest,
+    pub key: Option<String>,
+    pub ca_fingerprint: Option<Digest>,
+    pub trust_fingerprint: Option<Digest>,
     /// Replace an enrolment that is already there.
     pub again: bool,
 }
 
-/// Enrols with the first controller that answers.
+/// All that enrolment takes, as `aright enroll-key create` gave it to the operator.
+pub struct Invitation {
+    controllers: Vec<String>,
+    key: String,
+    /// Where the key lay, to be removed once it has served.
+    key_file: Option<PathBuf>,
+    ca_fingerprint: Digest,
+    trust_fingerprint: Digest,
+    again: bool,
+}
+
+impl Invitation {
+    /// # Errors
+    /// Names what is missing, or why the key cannot be read.
+    pub fn new(told: Told, config: &Config) -> anyhow::Result<Self> {
+        let controllers =
+            if told.controllers.is_empty() { config.controllers.clone() } else { told.controllers };
+        ensure!(!controllers.is_empty(), "no controller named; next: --controller https://HOST:8440");
+        let ca_fingerprint = told.ca_fingerprint.or(config.ca_fingerprint).context(
+            "no authority to pin; next: --ca-fingerprint sha256:… as `aright enroll-key create` printed it",
+        )?;
+        let trust_fingerprint = told.trust_fingerprint.or(config.trust_fingerprint).context(
+            "no trust root to pin; next: --trust-fingerprint sha256:… as `aright enroll-key create` printed it",
+        )?;
+        let (key, key_file) = match (told.key, &config.enroll_key_file) {
+            (Some(key), _) => (key, None),
+            (None, Some(file)) => (secret_file::read(file).context("enroll_key_file")?, Some(file.clone())),
+            (None, None) => {
+                bail!("no enrolment key; next: --key, ARIGHT_ENROLL_KEY, or enroll_key_file in agent.toml")
+            }
+        };
+        Ok(Self { controllers, key, key_file, ca_fingerprint, trust_fingerprint, again: told.again })
+    }
+
+    /// It has served; what cannot be removed is said, and harms nobody once it is used up.
+    fn forget_key(&self) {
+        if let Some(file) = &self.key_file
+            && let Err(error) = std::fs::remove_file(file)
+        {
+            tracing::warn!("the enrolment key was not removed: {}: {error}", file.display());
+        }
+    }
+}
+
+/// Enrols with the first controller that answers. With the same `key` it may be tried again: a controller whose
+/// reply was lost knows it.
 ///
 /// # Errors
 /// Already enrolled, nobody reached, a wrong fingerprint (both are named), a key that is refused.
-pub async fn enroll(config: &Config, invitation: Invitation) -> anyhow::Result<AssetId> {
-    ensure!(!invitation.controllers.is_empty(), "no controller named; next: --controller https://HOST:8440");
+pub async fn enroll(config: &Config, invitation: &Invitation, key: &NewKey) -> anyhow::Result<AssetId> {
     let state = StateDir::open(&config.state)?;
     if let Some(identity) = state.identity()?
         && !invitation.again
@@ -36,7 +83,6 @@ pub async fn enroll(config: &Config, invitation: Invitation) -> anyhow::Result<A
             identity.asset
         );
     }
-    let key = NewKey::make()?;
     let request = EnrollRequest {
         key: invitation.key.clone(),
         csr: key.request(&facts::hostname())?,
@@ -63,8 +109,9 @@ pub async fn enroll(config: &Config, invitation: Invitation) -> anyhow::Result<A
             trust_fingerprint: invitation.trust_fingerprint,
             task_key: reply.task_key,
         };
-        state.enrol(&reply, &key, identity)?;
+        state.enrol(&reply, key, identity)?;
         state.write("controller-time.json", &reply.now)?;
+        invitation.forget_key();
         return Ok(reply.asset);
     }
     bail!("no controller was reached: {}", refused.join("; "))

@@ -101,6 +101,10 @@ impl Link {
         self.client.post(&format!("/agent/v1/tasks/{task}/undone"), undone).await
     }
 
+    pub async fn leave(&self) -> Result<(), ClientError> {
+        self.client.post("/agent/v1/leave", &()).await
+    }
+
     pub async fn renew(&self, csr: String) -> Result<RenewReply, ClientError> {
         self.client.post("/agent/v1/renew", &RenewRequest { csr }).await
     }

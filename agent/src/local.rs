@@ -22,7 +22,8 @@ use crate::commit::place::shown;
 use crate::config::Config;
 use crate::enroll::Invitation;
 use crate::evaluate::{Evaluation, Evaluator};
-use crate::identity::StateDir;
+use crate::identity::{NewKey, StateDir};
+use crate::leave::Left;
 use crate::probe::View;
 use crate::root::Root;
 use crate::stage::host::Secrets;
@@ -37,10 +38,23 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
-pub fn enroll(config: &Config, invitation: Invitation) -> anyhow::Result<()> {
+pub fn enroll(config: &Config, invitation: &Invitation) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asset = runtime.block_on(crate::enroll::enroll(config, invitation))?;
+    let asset = runtime.block_on(crate::enroll::enroll(config, invitation, &NewKey::make()?))?;
     say(&format!("enrolled as asset {asset}; next: start the service (aright-agent run)"));
+    Ok(())
+}
+
+pub fn leave(config: &Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let left = runtime.block_on(crate::leave::leave(config));
+    // A name look-up that hangs is not waited for.
+    runtime.shutdown_background();
+    match left? {
+        Left::NeverEnrolled => say("this host is not enrolled: there is nobody to tell"),
+        Left::Revoked(asset) => say(&format!("the controller has revoked this host, asset {asset}")),
+        Left::Before(asset) => say(&format!("the controller had revoked this host before, asset {asset}")),
+    }
     Ok(())
 }
 

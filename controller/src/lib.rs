@@ -20,6 +20,7 @@ mod log;
 pub mod net;
 pub mod policies;
 pub mod presence;
+mod revoke;
 pub mod router;
 pub mod schedule;
 pub mod store;

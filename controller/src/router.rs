@@ -18,8 +18,9 @@ pub fn agents_port(app: &Arc<App>) -> Router {
     let open = Router::new()
         .route("/enroll", post(agents::enroll::handle))
         .route("/time", post(agents::time::handle));
-    let renewing = Router::new()
+    let lately = Router::new()
         .route("/renew", post(agents::renew::handle))
+        .route("/leave", post(agents::leave::handle))
         .route_layer(from_fn_with_state(app.clone(), auth::agent::demand_for_renewal));
     let known = Router::new()
         .route("/check-in", post(agents::check_in::handle))
@@ -29,7 +30,7 @@ pub fn agents_port(app: &Arc<App>) -> Router {
         .route("/tasks/{id}/undone", post(agents::undone::handle))
         .route_layer(from_fn_with_state(app.clone(), auth::agent::demand));
     Router::new()
-        .nest("/agent/v1", open.merge(renewing).merge(known))
+        .nest("/agent/v1", open.merge(lately).merge(known))
         .fallback(nowhere)
         .method_not_allowed_fallback(no_method)
         .layer(Extension(BodyLimit(wire::MAX_BODY)))

@@ -10,7 +10,7 @@
 //! | `DELETE session` | → 204: the token is void |
 //! | `GET assets` | [`AssetFilter`], [`Paging`] → [`Page`] of [`Asset`] |
 //! | `GET assets/{id}` | → [`Asset`] |
-//! | `POST assets/{id}/revoke` | → [`Asset`] |
+//! | `POST assets/{id}/revoke` | [`NewRevocation`] → [`Asset`]: refused from now on, in an open check-in too |
 //! | `POST assets/{id}/evaluate` | → 204: it evaluates at its next check-in |
 //! | `PUT assets/{id}/tags/{tag}` | → [`Asset`]: tagged; its policies are looked up and judged anew |
 //! | `DELETE assets/{id}/tags/{tag}` | → [`Asset`]: not tagged so any more |
@@ -56,6 +56,7 @@
 
 mod assets;
 mod audit;
+mod install;
 mod jobs;
 mod people;
 mod policies;
@@ -68,6 +69,7 @@ mod trust;
 
 pub use assets::*;
 pub use audit::*;
+pub use install::*;
 pub use jobs::*;
 pub use people::*;
 pub use policies::*;

@@ -47,6 +47,11 @@ impl ClientError {
         }
     }
 
+    /// Whether it is a refusal of this type, such as `revoked`.
+    pub fn is(&self, kind: &str) -> bool {
+        self.problem().is_some_and(|problem| problem.kind == kind)
+    }
+
     /// Whether the other side was reached and decided: asking again would change nothing.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Problem(problem) if (400..500).contains(&problem.status))

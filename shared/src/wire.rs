@@ -10,7 +10,8 @@
 //! | `POST tasks/{id}/running` | yes | [`Running`] → 204; 409 when it is no longer to run |
 //! | `POST tasks/{id}/result` | yes | [`TaskReport`](crate::task::TaskReport) → 204, however often it is sent |
 //! | `POST tasks/{id}/undone` | yes | [`Undone`] → 204, however often it is sent |
-//! | `POST renew` | yes | [`RenewRequest`] → [`RenewReply`] |
+//! | `POST renew` | yes, or one that ended within a year | [`RenewRequest`] → [`RenewReply`] |
+//! | `POST leave` | as `renew` | → 204: the host is revoked, as it asked |
 
 use serde::{Deserialize, Serialize};
 

@@ -11,7 +11,7 @@ use axum::{Extension, Json};
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::auth::agent::Agent;
+use crate::auth::agent::{Agent, revoked};
 use crate::dispatch::deliver;
 use crate::error::Refused;
 use crate::http_in::{Body, check_line};
@@ -39,6 +39,9 @@ pub async fn handle(
         tokio::pin!(woken);
         // From here on no call of `wake` is missed, so what is looked at below cannot change unseen.
         woken.as_mut().enable();
+        if live.state().revoked {
+            return Err(revoked(&live.asset));
+        }
         if live.state().poll != poll {
             // A later check-in is there: what there is to say is said to that one.
             return Ok(Json(Orders::default()));
@@ -53,9 +56,6 @@ pub async fn handle(
             () = woken => {}
             () = tokio::time::sleep_until(until) => {}
             () = app.stopped() => {}
-        }
-        if live.state().revoked {
-            return Ok(Json(Orders::default()));
         }
     }
 }

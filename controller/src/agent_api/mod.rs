@@ -2,6 +2,7 @@
 
 pub mod check_in;
 pub mod enroll;
+pub mod leave;
 pub mod renew;
 pub mod report;
 pub mod result;

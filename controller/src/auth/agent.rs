@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use aright_shared::digest::Digest;
+use aright_shared::id::AssetId;
 use aright_shared::time::Millis;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -14,6 +15,8 @@ use http::StatusCode;
 use crate::app::App;
 use crate::error::Refused;
 use crate::presence::Live;
+
+const FIELD: &str = "client certificate";
 
 /// The client certificate of a connection, if it showed one: an extension of every request.
 #[derive(Clone, Debug)]
@@ -53,12 +56,19 @@ async fn admit(
     Ok(next.run(request).await)
 }
 
+/// Whoever was let in before may be refused later: a check-in is held for a while.
+pub fn revoked(asset: &AssetId) -> Refused {
+    Refused::new(StatusCode::FORBIDDEN, "revoked", "this host is revoked")
+        .field(FIELD)
+        .value(asset)
+        .remedy("if it is to come back: aright-agent enroll --again, then restart the service")
+}
+
 fn identify(
     app: &App,
     peer: Option<&PeerCertificate>,
     serves: impl Fn(Millis) -> bool,
 ) -> Result<Agent, Refused> {
-    const FIELD: &str = "client certificate";
     let enroll = "enrol this host: aright-agent enroll";
     let refused = |kind: &str, title: &str| Refused::new(StatusCode::FORBIDDEN, kind, title).field(FIELD);
     let Some(peer) = peer else {
@@ -79,9 +89,7 @@ fn identify(
     let certificate = app.presence.certificate(&peer.fingerprint).ok_or_else(unknown)?;
     let live = app.presence.agent(&certificate.asset).ok_or_else(unknown)?;
     if live.state().revoked {
-        return Err(refused("revoked", "the asset is revoked")
-            .value(&certificate.asset)
-            .remedy("enrol this host anew, if it is to come back"));
+        return Err(revoked(&certificate.asset));
     }
     if !serves(certificate.expires) {
         return Err(refused("certificate-expired", "the certificate has expired")

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::error::Refused;
 use crate::jobs::{custom, stop};
 use crate::store::tasks::{End, Task};
-use crate::store::{StoreError, Tx, run_assets, runs, scripts, tasks};
+use crate::store::{StoreError, Tx, assets, run_assets, runs, scripts, tasks};
 
 /// How long an order may be obeyed; it is judged in controller time, which agents know to within the
 /// clock limit.
@@ -32,6 +32,10 @@ pub async fn claim(app: &Arc<App>, asset: &AssetId) -> Result<Option<Delivery>, 
     app.store
         .write(move |tx| {
             let now = shared.now();
+            // By the store: what memory says may be older than what stands before us in the queue of writes.
+            if !assets::may_have_tasks(tx, &asset)? {
+                return Ok(None);
+            }
             for task in tasks::candidates(tx, &asset, now)? {
                 // One that may not be delivered any more ends here, and the next one is looked at.
                 if may_begin(tx, &task)?

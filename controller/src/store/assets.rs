@@ -185,6 +185,16 @@ pub fn revoke(tx: &Tx<'_>, id: &AssetId, now: Millis) -> Result<bool, StoreError
     Ok(changed == 1)
 }
 
+/// Neither revoked nor quarantined.
+pub fn may_have_tasks(conn: &Conn, id: &AssetId) -> Result<bool, StoreError> {
+    let found = conn.row(
+        "SELECT 1 FROM assets WHERE id = $1 AND revoked_at IS NULL AND quarantined_at IS NULL",
+        [id.as_str()],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
 pub fn quarantine(tx: &Tx<'_>, id: &AssetId, why: &str, now: Millis) -> Result<(), StoreError> {
     tx.execute(
         "UPDATE assets SET quarantined_at = $1, quarantine_reason = $2 \

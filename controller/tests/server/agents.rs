@@ -118,7 +118,9 @@ async fn a_held_check_in_is_answered_at_once_by_evaluate_and_by_revocation() {
         let asset: Asset = world.operator.post(&format!("{path}/revoke"), &()).await.expect("revoked");
         assert_eq!(asset.reasons, ["revoked"]);
     });
-    orders.expect("let go");
+    let refused = problem(orders);
+    assert_eq!((refused.status, refused.kind.as_str()), (403, "revoked"));
+    names_all(&refused);
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert_eq!(problem(agent.check_in(0).await).kind, "revoked");
 }

@@ -10,6 +10,7 @@ mod policies;
 mod posture;
 mod process;
 mod races;
+mod revoke;
 mod rollout;
 mod rules;
 mod scripts;

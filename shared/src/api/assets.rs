@@ -76,6 +76,14 @@ pub struct AssetFilter {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct NewRevocation {
+    /// For people, in the audit log.
+    #[serde(default)]
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NewEnrollKey {
     /// For people.
     #[serde(default)]

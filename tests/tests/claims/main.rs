@@ -8,6 +8,7 @@ mod crash;
 mod crash_points;
 mod demo;
 mod dispatch;
+mod getting_in;
 mod main_job;
 mod many_hosts;
 mod overreach;

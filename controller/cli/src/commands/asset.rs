@@ -1,6 +1,6 @@
 //! `aright asset`.
 
-use aright_shared::api::{Asset, AssetFilter, AssetState};
+use aright_shared::api::{Asset, AssetFilter, AssetState, NewRevocation};
 use aright_shared::client::Client;
 use aright_shared::id::AssetId;
 use aright_shared::text::facts;
@@ -17,8 +17,13 @@ pub enum Command {
     Show { asset: String },
     /// Ask a host to evaluate its controls now.
     Evaluate { asset: String },
-    /// End a host's trust at once: its certificate is refused from now on.
-    Revoke { asset: String },
+    /// End a host's trust at once: it is refused from now on, in an open check-in too.
+    Revoke {
+        asset: String,
+        /// For people, in the audit log
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+    },
 }
 
 #[derive(Args)]
@@ -51,13 +56,11 @@ impl Command {
                 eprintln!("{asset} evaluates at its next check-in");
                 Ok(())
             }
-            Self::Revoke { asset } => {
+            Self::Revoke { asset, reason } => {
                 let id = find(&client, &asset).await?;
-                one(
-                    format,
-                    &client.post::<_, Asset>(&format!("/api/v1/assets/{id}/revoke"), &()).await?,
-                    text,
-                )
+                let why = NewRevocation { reason };
+                let revoked: Asset = client.post(&format!("/api/v1/assets/{id}/revoke"), &why).await?;
+                one(format, &revoked, text)
             }
         }
     }

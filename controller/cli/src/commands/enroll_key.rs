@@ -1,14 +1,15 @@
 //! `aright enroll-key`.
 
-use aright_shared::api::{EnrollKey, EnrollKeyMade, NewEnrollKey, Paging};
+use aright_shared::api::{EnrollKey, EnrollKeyMade, Installs, NewEnrollKey, Paging};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use crate::output::{Format, one, rows};
 use crate::session::{all, client};
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Make a secret by which agents enrol; prints the command to run on a host.
+    /// Make a secret by which agents enrol; prints what to run on a host, per platform.
     Create(Create),
     /// All keys: uses and ends, never the secrets.
     List,
@@ -38,7 +39,8 @@ impl Command {
                 let valid_s = hours.saturating_mul(3600);
                 let new = NewEnrollKey { name, max_uses: Some(uses), valid_s: Some(valid_s), tags: tag };
                 let made: EnrollKeyMade = client.post("/api/v1/enroll-keys", &new).await?;
-                one(format, &made, text)
+                let install = Installs::of(&made);
+                one(format, &Shown { made, install }, text)
             }
             Self::List => {
                 let keys: Vec<EnrollKey> = all(&client, "/api/v1/enroll-keys", &Paging::default()).await?;
@@ -57,16 +59,22 @@ impl Command {
     }
 }
 
-fn text(made: &EnrollKeyMade) -> String {
-    let url = made.urls.first().map_or("https://CONTROLLER:8440", String::as_str);
+/// What the controller said, and what to do with it.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    made: EnrollKeyMade,
+    install: Installs,
+}
+
+fn text(Shown { made, install }: &Shown) -> String {
+    let key = &made.key;
+    let hosts = if key.max_uses == 1 { "1 host".to_owned() } else { format!("{} hosts", key.max_uses) };
     format!(
-        "valid until {}, for {} host{}; on each, as root:\n\n  aright-agent enroll --controller {url} \\\n    \
-         --key {} \\\n    --ca-fingerprint {} \\\n    --trust-fingerprint {}\n",
-        made.key.expires,
-        made.key.max_uses,
-        if made.key.max_uses == 1 { "" } else { "s" },
-        made.secret,
-        made.authority,
-        made.trust,
+        "valid until {}, for {hosts}; on each, as root (sudo -i) or administrator, one of:\n\n\
+         Debian, with the package beside you\n  {}\n\n\
+         any Linux, with the agent installed\n  {}\n\n\
+         Windows, with the package beside you\n  {}\n",
+        key.expires, install.debian, install.by_hand, install.windows
     )
 }
