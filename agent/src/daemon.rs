@@ -8,6 +8,7 @@ mod join;
 mod obey;
 mod poll;
 mod renew;
+mod watchdog;
 mod work;
 
 use std::collections::BTreeMap;
@@ -21,8 +22,9 @@ use aright_shared::task::ClockReading;
 use aright_shared::time::Millis;
 use aright_shared::trust::TrustDocument;
 use aright_shared::wire::Running;
+use sd_notify::NotifyState;
 use tokio::sync::mpsc;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::clock::ClockFilter;
 use crate::config::Config;
@@ -65,36 +67,54 @@ pub fn run(config: Config, network: Network) -> anyhow::Result<()> {
     let host = HostThread::start(network)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let stop = stop_signal()?;
-        tokio::pin!(stop);
-        if !join::is_enrolled(&config)? {
-            // A start that waits for a controller which is away would be called a failed one.
-            notify_systemd();
-            tokio::select! {
-                enrolled = join::until_enrolled(&config) => enrolled?,
-                () = &mut stop => return Ok(()),
-            }
-        }
-        let agent = Arc::new(Agent::open(config, host)?);
-        info!(asset.id = %agent.identity.asset, controller = agent.link().url(), "agent started");
-        notify_systemd();
-        // Few: a controller that orders more than is obeyed is not listened to meanwhile.
-        let (orders, inbox) = mpsc::channel(QUEUE);
         tokio::select! {
-            result = poll::run(agent.clone(), orders) => result,
-            result = work::run(agent.clone(), inbox) => result,
-            () = renew::run(agent.clone()) => Ok(()),
-            () = stop => {
-                info!("agent stopped");
-                Ok(())
-            }
+            ended = until_stopped(config, host.clone()) => ended,
+            never = watchdog::run(host) => match never {},
         }
     })
 }
 
-fn notify_systemd() {
+async fn until_stopped(config: Config, host: HostThread) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
+    tokio::pin!(stop);
+    if !join::is_enrolled(&config)? {
+        // A start that waits for a controller which is away would be called a failed one.
+        notify_systemd(NotifyState::Ready);
+        tokio::select! {
+            enrolled = join::until_enrolled(&config) => enrolled?,
+            () = &mut stop => return Ok(()),
+        }
+    }
+    let agent = Arc::new(Agent::open(config, host)?);
+    info!(asset.id = %agent.identity.asset, controller = agent.link().url(), "agent started");
+    notify_systemd(NotifyState::Ready);
+    // Few: a controller that orders more than is obeyed is not listened to meanwhile.
+    let (orders, inbox) = mpsc::channel(QUEUE);
+    tokio::select! {
+        result = poll::run(agent.clone(), orders) => return result,
+        result = work::run(agent.clone(), inbox) => return result,
+        () = renew::run(agent.clone()) => return Ok(()),
+        () = stop => {}
+    }
+    notify_systemd(NotifyState::Stopping);
+    tokio::select! {
+        () = wind_down(&agent) => info!("agent stopped"),
+        // Who asks twice does not want to wait.
+        () = stop_signal()? => warn!("agent stopped at once; what was under way is recovered from at the next start"),
+    }
+    Ok(())
+}
+
+/// A script that runs is ended, a change that is being made is finished or undone.
+async fn wind_down(agent: &Agent) {
+    agent.wishes.stop();
+    // Work is done in turn: when this is, all is. A host thread that is gone does nothing any more.
+    let _ = agent.host.call(|| ()).await;
+}
+
+fn notify_systemd(state: NotifyState<'_>) {
     // Without a service manager there is nobody to tell.
-    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+    let _ = sd_notify::notify(false, &[state]);
 }
 
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {

@@ -25,3 +25,4 @@ pub mod router;
 pub mod schedule;
 pub mod store;
 pub mod trust;
+mod watchdog;
