@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use aright_shared::client::{Login, Proxy, Route};
 use aright_shared::content::script::Interpreter;
 use aright_shared::digest::Digest;
 use aright_shared::id::Key;
 use serde::{Deserialize, Serialize};
 
 use crate::cage::plan::REPLACED;
-use crate::paths;
+use crate::{paths, secret_file};
 
 /// The settings file, every key optional. An unknown key is an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +18,10 @@ use crate::paths;
 pub struct Config {
     /// Controllers in order of preference, such as `https://aright.example:8440`.
     pub controllers: Vec<String>,
+    /// By which they are reached (HTTP CONNECT), such as `http://proxy.example:3128`. The environment is not asked.
+    pub proxy: Option<String>,
+    /// Holds `user:password` for the proxy; readable by its owner alone.
+    pub proxy_login_file: Option<PathBuf>,
     /// SHA-256 of the authority's root certificate, as the controller printed it.
     pub ca_fingerprint: Option<Digest>,
     /// SHA-256 of the trust root's public key, as the controller printed it.
@@ -88,6 +93,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             controllers: Vec::new(),
+            proxy: None,
+            proxy_login_file: None,
             ca_fingerprint: None,
             trust_fingerprint: None,
             enroll_key_file: None,
@@ -109,6 +116,19 @@ impl Config {
     /// As patterns.
     pub fn never_read(&self) -> Vec<String> {
         self.never_read.iter().map(|path| path.display().to_string()).collect()
+    }
+
+    /// How controllers are reached.
+    ///
+    /// # Errors
+    /// The proxy's log-in cannot be read.
+    pub fn route(&self) -> anyhow::Result<Route> {
+        let Some(url) = &self.proxy else { return Ok(Route::Direct) };
+        let login = match &self.proxy_login_file {
+            Some(file) => Some(proxy_login(file).context("proxy_login_file")?),
+            None => None,
+        };
+        Ok(Route::Proxy(Proxy { url: url.clone(), login }))
     }
 
     /// Reads and checks a settings file; one that does not exist means the defaults.
@@ -134,7 +154,15 @@ impl Config {
                 "controllers: {url:?} must start with https://, such as \"https://aright.example:8440\""
             );
         }
-        let files = [("enroll_key_file", &self.enroll_key_file)];
+        if let Some(proxy) = &self.proxy {
+            check_proxy(proxy)?;
+        }
+        anyhow::ensure!(
+            self.proxy.is_some() || self.proxy_login_file.is_none(),
+            "proxy_login_file: there is no proxy to log in to; next: proxy = \"http://proxy.example:3128\""
+        );
+        let files =
+            [("enroll_key_file", &self.enroll_key_file), ("proxy_login_file", &self.proxy_login_file)];
         for (key, path) in files.into_iter().filter_map(|(key, file)| Some((key, file.as_ref()?))) {
             anyhow::ensure!(path.is_absolute(), "{key}: {} must be an absolute path", path.display());
         }
@@ -168,6 +196,28 @@ impl Config {
     }
 }
 
+/// What is in it may be a password: it is quoted only where there is none.
+fn check_proxy(proxy: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !proxy.contains('@'),
+        "proxy: it holds a log-in, and agent.toml is for everybody to read; next: put user:password into a file with \
+         mode 0600 and name that by proxy_login_file"
+    );
+    let address = proxy.strip_prefix("http://").map(|address| address.trim_end_matches('/'));
+    anyhow::ensure!(
+        address.is_some_and(|address| !address.is_empty() && !address.contains(['/', '?', '#', ' '])),
+        "proxy: {proxy:?} must be http:// and an address, such as \"http://proxy.example:3128\""
+    );
+    Ok(())
+}
+
+fn proxy_login(file: &Path) -> anyhow::Result<Login> {
+    let text = secret_file::read(file)?;
+    let (user, password) =
+        text.split_once(':').with_context(|| format!("{} must hold user:password", file.display()))?;
+    Ok(Login { user: user.to_owned(), password: password.to_owned() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +243,22 @@ mod tests {
         assert!(error.contains("evaluate_every_s: 5") && error.contains("60"), "{error}");
         let error = format!("{:#}", load("controllers = [\"http://x\"]").expect_err("refused"));
         assert!(error.contains("http://x") && error.contains("https://"), "{error}");
+    }
+
+    #[test]
+    fn a_proxy_is_an_address_and_its_log_in_lies_elsewhere() {
+        let config = load("proxy = \"http://proxy.example:3128\"").expect("loads");
+        assert!(matches!(config.route().expect("a route"), Route::Proxy(Proxy { login: None, .. })));
+        for (settings, why) in [
+            ("proxy = \"http://ann:s3cret@proxy:3128\"", "proxy_login_file"),
+            ("proxy = \"https://proxy:3128\"", "http://"),
+            ("proxy = \"proxy:3128\"", "http://"),
+            ("proxy_login_file = \"/x\"", "no proxy"),
+            ("proxy = \"http://proxy\"\nproxy_login_file = \"x\"", "absolute"),
+        ] {
+            let error = format!("{:#}", load(settings).expect_err(settings));
+            assert!(error.contains(why) && !error.contains("s3cret"), "{error}");
+        }
     }
 
     #[test]

@@ -12,10 +12,11 @@ mod watchdog;
 mod work;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use aright_shared::library::Library;
 use aright_shared::posture::{Observation, Spot};
 use aright_shared::task::ClockReading;
@@ -28,6 +29,7 @@ use tracing::{info, warn};
 
 use crate::clock::ClockFilter;
 use crate::config::Config;
+use crate::controllers::{self, Turn};
 use crate::host::{HostThread, Network};
 use crate::identity::{Identity, StateDir};
 use crate::link::{Floor, Link, wall_us};
@@ -46,7 +48,10 @@ pub(crate) struct Agent {
     pub floor: Floor,
     pub host: HostThread,
     pub wishes: cancel::Wishes,
+    turn: Mutex<Turn>,
     link: Mutex<Link>,
+    /// The controller says so: there is nothing more to be told to it.
+    revoked: AtomicBool,
     clock: Mutex<ClockFilter>,
     trust: Mutex<TrustDocument>,
     /// What the controller has, as far as it said so.
@@ -136,13 +141,16 @@ impl Agent {
             bail!("this host is not enrolled; next: aright-agent enroll --help");
         };
         let floor = Floor::new(state.read("controller-time.json")?);
-        let link = open_link(&identity, &floor, &state)?;
+        let turn = Turn::of(controllers::in_order(&config, &identity))?;
+        let link = open_link(turn.url(), &config, &identity, &floor, &state)?;
         let trust = state.trust()?;
         Ok(Self {
             config,
             identity,
             library: Library::builtin(),
+            turn: Mutex::new(turn),
             link: Mutex::new(link),
+            revoked: AtomicBool::new(false),
             floor,
             host,
             wishes: cancel::Wishes::default(),
@@ -158,10 +166,25 @@ impl Agent {
         lock(&self.link).clone()
     }
 
-    /// From now on with the certificate that is on disk.
+    /// A connection of its own.
+    pub fn new_link(&self, url: &str) -> anyhow::Result<Link> {
+        open_link(url, &self.config, &self.identity, &self.floor, &self.state)
+    }
+
+    /// From now on with the certificate that is on disk, to the controller whose turn it is.
     pub fn open_link_anew(&self) -> anyhow::Result<()> {
-        *lock(&self.link) = open_link(&self.identity, &self.floor, &self.state)?;
+        let url = lock(&self.turn).url().to_owned();
+        *lock(&self.link) = self.new_link(&url)?;
         Ok(())
+    }
+
+    /// All controllers, the one in use first.
+    pub fn controllers(&self) -> Vec<String> {
+        lock(&self.turn).all()
+    }
+
+    pub fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::Relaxed)
     }
 
     /// Exchanges times once; whatever the wall clock says, the controller's time is known afterwards.
@@ -220,9 +243,14 @@ impl Agent {
     }
 }
 
-pub(crate) fn open_link(identity: &Identity, floor: &Floor, state: &StateDir) -> anyhow::Result<Link> {
-    let url = identity.controllers.first().context("identity.json names no controller; next: enrol again")?;
-    Link::new(url, identity.ca_fingerprint, floor, Some(state.tls_identity()?))
+fn open_link(
+    url: &str,
+    config: &Config,
+    identity: &Identity,
+    floor: &Floor,
+    state: &StateDir,
+) -> anyhow::Result<Link> {
+    Link::new(url, identity.ca_fingerprint, config.route()?, floor, Some(state.tls_identity()?))
 }
 
 /// Waits a random part of `most`, so that a fleet does not move in step.

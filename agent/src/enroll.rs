@@ -92,7 +92,7 @@ pub async fn enroll(config: &Config, invitation: &Invitation, key: &NewKey) -> a
     let floor = Floor::new(None);
     let mut refused = Vec::new();
     for url in &invitation.controllers {
-        let link = Link::new(url, invitation.ca_fingerprint, &floor, None)?;
+        let link = Link::new(url, invitation.ca_fingerprint, config.route()?, &floor, None)?;
         let reply = match link.enroll(&request).await {
             Ok(reply) => reply,
             // It answered: another controller would not answer otherwise.

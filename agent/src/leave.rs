@@ -43,7 +43,8 @@ async fn tell(config: &Config, state: &StateDir, identity: Identity) -> anyhow::
     let urls = controllers::in_order(config, &identity);
     let mut failed = Vec::new();
     for (url, left) in urls.iter().zip((1..=urls.len()).rev()) {
-        let link = Link::new(url, identity.ca_fingerprint, &floor, Some(state.tls_identity()?))?;
+        let link =
+            Link::new(url, identity.ca_fingerprint, config.route()?, &floor, Some(state.tls_identity()?))?;
         // None takes the time of those after it.
         let share = deadline.saturating_duration_since(Instant::now()) / u32::try_from(left)?;
         match timeout(share, link.leave()).await {

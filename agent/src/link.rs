@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use aright_shared::client::{Client, ClientError, ClientIdentity, Pinned, tls_config};
+use aright_shared::client::{Client, ClientError, ClientIdentity, Pinned, Route, tls_config};
 use aright_shared::digest::Digest;
 use aright_shared::id::TaskId;
 use aright_shared::task::TaskReport;
@@ -52,12 +52,13 @@ impl Link {
     pub fn new(
         url: &str,
         authority: Digest,
+        route: Route,
         floor: &Floor,
         identity: Option<ClientIdentity>,
     ) -> anyhow::Result<Self> {
         let floor = floor.clone();
         let pinned = Pinned { authority, not_before: Box::new(move || floor.known()) };
-        let client = Client::new(url, tls_config(pinned, identity)?, TIMEOUT)
+        let client = Client::by(route, url, tls_config(pinned, identity)?, TIMEOUT)
             .with_context(|| format!("controller {url}"))?;
         Ok(Self { client })
     }

@@ -1,20 +1,18 @@
 //! The typed HTTPS client of agent and CLI: one pinned authority, bounded replies, one error type.
 
-use std::sync::Arc;
+mod pinned;
+mod route;
+
 use std::time::Duration;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::digest::Digest;
 use crate::problem::Problem;
-use crate::time::Millis;
 use crate::wire::MAX_BODY;
+
+pub use pinned::{ClientIdentity, Pinned, tls_config};
+pub use route::{Login, Proxy, Route};
 
 /// Why a request brought no answer.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +24,11 @@ pub enum ClientError {
     #[error("{}; in {after_s} s", .problem.sentence())]
     Busy { problem: Box<Problem>, after_s: u64 },
     /// Not reached, or TLS refused.
-    #[error("{url}: {}", causes(.source))]
+    #[error("{url}: {}", route::innermost(.source))]
     Transport { url: String, source: reqwest::Error },
+    /// The proxy that leads there did not let us through.
+    #[error("{url}: {why}")]
+    Proxy { url: String, why: String },
     #[error("{url}: reply is not what was expected: {source}")]
     Reply { url: String, source: serde_json::Error },
     #[error("{url}: reply is over {MAX_BODY} bytes")]
@@ -52,157 +53,17 @@ impl ClientError {
         self.problem().is_some_and(|problem| problem.kind == kind)
     }
 
+    /// Whether it was the other side that spoke, and not something on the way to it: its refusals have a type.
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Self::Problem(problem) | Self::Busy { problem, .. } => problem.kind != "about:blank",
+            _ => false,
+        }
+    }
+
     /// Whether the other side was reached and decided: asking again would change nothing.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Problem(problem) if (400..500).contains(&problem.status))
-    }
-}
-
-/// The innermost cause: reqwest wraps it in sentences that say nothing.
-fn causes(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
-}
-
-/// Who the client is, by certificate.
-pub struct ClientIdentity {
-    pub chain: Vec<CertificateDer<'static>>,
-    pub key: PrivateKeyDer<'static>,
-}
-
-/// What a connection is trusted by.
-pub struct Pinned {
-    /// SHA-256 of the authority's root certificate (DER).
-    pub authority: Digest,
-    /// The earliest that the present can be: certificates that ended before it are refused. The wall
-    /// clock is not asked, so that a wrong one ends in `clock_skew` and not in a TLS error.
-    pub not_before: Box<dyn Fn() -> Option<Millis> + Send + Sync>,
-}
-
-impl Pinned {
-    pub fn to(authority: Digest) -> Self {
-        Self { authority, not_before: Box::new(|| None) }
-    }
-}
-
-impl std::fmt::Debug for Pinned {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "pinned to {}", self.authority)
-    }
-}
-
-/// A TLS configuration that believes nobody but the pinned authority.
-///
-/// # Errors
-/// A certificate and key that do not belong together.
-pub fn tls_config(
-    pinned: Pinned,
-    identity: Option<ClientIdentity>,
-) -> Result<rustls::ClientConfig, rustls::Error> {
-    let provider = Arc::new(ring::default_provider());
-    let verifier = Arc::new(PinnedVerifier { pinned, provider: provider.clone() });
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier);
-    match identity {
-        Some(identity) => builder.with_client_auth_cert(identity.chain, identity.key),
-        None => Ok(builder.with_no_client_auth()),
-    }
-}
-
-/// Ordinary path validation (RFC 5280, by webpki) up to the one certificate with the pinned
-/// fingerprint, which the server sends with its chain.
-#[derive(Debug)]
-struct PinnedVerifier {
-    pinned: Pinned,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for PinnedVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        _wall_clock: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let root = intermediates
-            .iter()
-            .find(|cert| Digest::of(cert) == self.pinned.authority)
-            .ok_or_else(|| self.another_authority(end_entity, intermediates))?;
-        let mut roots = RootCertStore::empty();
-        roots.add(root.clone().into_owned())?;
-        let now = self.judged_at(end_entity, intermediates)?;
-        WebPkiServerVerifier::builder_with_provider(roots.into(), self.provider.clone())
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl PinnedVerifier {
-    fn another_authority(&self, leaf: &CertificateDer<'_>, chain: &[CertificateDer<'_>]) -> rustls::Error {
-        let last = chain.last().unwrap_or(leaf);
-        let issuer = x509_parser::parse_x509_certificate(leaf)
-            .map_or_else(|_| "unreadable".to_owned(), |(_, cert)| cert.issuer().to_string());
-        rustls::Error::General(format!(
-            "the server's authority has fingerprint {}, pinned is {} (its certificate was issued by {issuer}); \
-             compare with what the controller printed, or look for a proxy that opens TLS",
-            Digest::of(last),
-            self.pinned.authority,
-        ))
-    }
-
-    /// The latest of what we know of the present and of the certificates' own beginnings.
-    fn judged_at(
-        &self,
-        leaf: &CertificateDer<'_>,
-        chain: &[CertificateDer<'_>],
-    ) -> Result<UnixTime, rustls::Error> {
-        let mut seconds = (self.pinned.not_before)().map_or(0, |known| known.0.div_euclid(1000));
-        for cert in chain.iter().chain([leaf]) {
-            let (_, cert) = x509_parser::parse_x509_certificate(cert)
-                .map_err(|error| rustls::Error::General(format!("the server's certificate: {error}")))?;
-            seconds = seconds.max(cert.validity().not_before.timestamp());
-        }
-        Ok(UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))))
     }
 }
 
@@ -223,28 +84,40 @@ pub fn segment(text: &str) -> String {
 pub struct Client {
     http: reqwest::Client,
     base: String,
+    route: Route,
     token: Option<String>,
 }
 
 impl Client {
-    /// `base` such as `https://host:8440`; `timeout` bounds a whole request.
+    /// `base` such as `https://host:8440`; `timeout` bounds a whole request. No environment variable redirects it.
     ///
     /// # Errors
     /// The HTTP client could not be made.
     pub fn new(base: &str, tls: rustls::ClientConfig, timeout: Duration) -> Result<Self, ClientError> {
-        let http = reqwest::Client::builder()
+        Self::by(Route::Direct, base, tls, timeout)
+    }
+
+    /// The same by another route.
+    ///
+    /// # Errors
+    /// The HTTP client could not be made.
+    pub fn by(
+        route: Route,
+        base: &str,
+        tls: rustls::ClientConfig,
+        timeout: Duration,
+    ) -> Result<Self, ClientError> {
+        let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .https_only(true)
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
             .tcp_nodelay(true)
             .connect_timeout(Duration::from_secs(10))
             .timeout(timeout)
-            .pool_idle_timeout(Duration::from_secs(90))
-            .build()
-            .map_err(ClientError::Http)?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), token: None })
+            .pool_idle_timeout(Duration::from_secs(90));
+        let http = route.set(builder).and_then(reqwest::ClientBuilder::build).map_err(ClientError::Http)?;
+        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), route, token: None })
     }
 
     /// The same peer, with a bearer token (RFC 6750).
@@ -314,9 +187,12 @@ impl Client {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        let transport = |source: reqwest::Error| ClientError::Transport {
-            url: url.clone(),
-            source: source.without_url(),
+        let transport = |source: reqwest::Error| {
+            let (url, source) = (url.clone(), source.without_url());
+            match self.route.failed(&source) {
+                Some(why) => ClientError::Proxy { url, why },
+                None => ClientError::Transport { url, source },
+            }
         };
         let mut response = request.send().await.map_err(transport)?;
         let status = response.status();

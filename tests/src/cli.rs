@@ -62,7 +62,15 @@ impl Cli {
     /// # Errors
     /// It cannot be started.
     pub fn output(&self, args: &[&str]) -> anyhow::Result<Output> {
-        Ok(self.command(args).output()?)
+        self.output_with(&[], args)
+    }
+
+    /// The same with more in its environment.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn output_with(&self, environment: &[&str], args: &[&str]) -> anyhow::Result<Output> {
+        Ok(self.command(environment, args).output()?)
     }
 
     /// As a person would run it: what it prints.
@@ -166,9 +174,11 @@ impl Cli {
         until("a report", REPORTED_WITHIN, || Ok(self.assets()?.into_iter().find(failing)))
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    fn command(&self, environment: &[&str], args: &[&str]) -> Command {
         let mut command = self.lab.command("env");
-        command.arg(format!("ARIGHT_CONFIG={}", self.session.display())).arg(&self.program).args(args);
+        // This machine's own proxy leads into no lab.
+        command.args(["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].map(|name| format!("--unset={name}")));
+        command.args(environment).arg(format!("ARIGHT_CONFIG={}", self.session.display())).arg(&self.program).args(args);
         command.stdin(Stdio::null());
         command
     }

@@ -1,8 +1,8 @@
 //! A proxy on the way to the controller: tunnels by HTTP CONNECT (RFC 9110, section 9.3.6), for all or for who logs in;
 //! or one that opens the TLS inside, as inspecting ones do.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,6 +15,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use crate::gate::pass_on;
 use crate::lab::Lab;
 use crate::network::{self, CONTROLLER, Network};
 
@@ -199,9 +200,4 @@ impl Post {
             };
         }
     }
-}
-
-fn pass_on(mut from: TcpStream, mut to: TcpStream) {
-    let _ = io::copy(&mut from, &mut to);
-    let _ = to.shutdown(Shutdown::Write);
 }

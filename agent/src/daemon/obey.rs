@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::work::refusal;
-use super::{Agent, lock, open_link};
+use super::{Agent, lock};
 use crate::config::Config;
 use crate::confirm::Contact;
 use crate::link::Backoff;
@@ -59,7 +59,8 @@ impl Workshop {
 
 /// This host as tasks see it; made on the host thread.
 pub fn here(agent: &Agent) -> anyhow::Result<Here> {
-    let name = host_name(agent.link().url());
+    // Behind a proxy it is the proxy that looks the controller's name up.
+    let name = host_name(agent.config.proxy.as_deref().unwrap_or(agent.link().url()));
     sight::this_host(&agent.config, agent.state.path(), agent.library, name)
         .context("the root folder cannot be opened")
 }
@@ -77,7 +78,7 @@ pub fn confinement() -> String {
 
 /// The name in a URL, where it is a name: an address says nothing about name look-up.
 fn host_name(url: &str) -> Option<String> {
-    let rest = url.strip_prefix("https://")?;
+    let (_, rest) = url.split_once("://")?;
     let name = rest.split(['/', ':']).next()?;
     let is_name = name.parse::<std::net::IpAddr>().is_err() && !name.starts_with('[');
     (is_name && name != "localhost").then(|| name.to_owned())
@@ -311,22 +312,36 @@ async fn execute(
         .await?
 }
 
-/// Proof that the controller can still be reached: by a connection made for it.
+/// Proof that a controller can still be reached, whichever: by a connection made for it.
 struct NewConnection {
     runtime: tokio::runtime::Handle,
     agent: Arc<Agent>,
 }
 
-impl Contact for NewConnection {
-    fn reach(&self, within: Duration) -> Result<(), String> {
-        let Agent { identity, floor, state, .. } = &*self.agent;
-        let link = open_link(identity, floor, state).map_err(|error| format!("{error:#}"))?;
+impl NewConnection {
+    fn reach_one(&self, url: &str, within: Duration) -> Result<(), String> {
+        let link = self.agent.new_link(url).map_err(|error| format!("{error:#}"))?;
         self.runtime.block_on(async {
             match tokio::time::timeout(within, link.time()).await {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err(format!("{} did not answer within {} s", link.url(), within.as_secs())),
+                Err(_) => Err(format!("{url} did not answer within {} s", within.as_secs())),
             }
         })
+    }
+}
+
+impl Contact for NewConnection {
+    fn reach(&self, within: Duration) -> Result<(), String> {
+        let urls = self.agent.controllers();
+        let each = within / u32::try_from(urls.len()).unwrap_or(u32::MAX);
+        let mut failed = Vec::new();
+        for url in urls {
+            match self.reach_one(&url, each) {
+                Ok(()) => return Ok(()),
+                Err(why) => failed.push(why),
+            }
+        }
+        Err(failed.join("; "))
     }
 }

@@ -1,6 +1,7 @@
 //! The held check-in: says how the agent is, brings what there is to do.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aright_shared::client::ClientError;
@@ -16,6 +17,8 @@ use crate::link::Backoff;
 
 /// The counter moves on disk in strides, so that an idle agent does not write with every check-in.
 const STRIDE: u64 = 1000;
+/// Between check-ins of a host that is revoked, once and up to twice.
+const REVOKED_PAUSE: Duration = Duration::from_secs(600);
 
 pub async fn run(agent: Arc<Agent>, orders: mpsc::Sender<Work>) -> anyhow::Result<()> {
     let machine = facts::machine();
@@ -41,9 +44,13 @@ pub async fn run(agent: Arc<Agent>, orders: mpsc::Sender<Work>) -> anyhow::Resul
             agent_version: AGENT_VERSION.into(),
         };
         let result = check_in_once(&agent, &check_in).await;
+        if take_turns(&agent, result.as_ref().err())? {
+            backoff.reset();
+        }
         match result {
             Ok(brought) => {
                 backoff.reset();
+                agent.revoked.store(false, Ordering::Relaxed);
                 wait_s = MAX_WAIT_S;
                 take(&agent, brought, &orders).await?;
             }
@@ -51,6 +58,14 @@ pub async fn run(agent: Arc<Agent>, orders: mpsc::Sender<Work>) -> anyhow::Resul
                 wait_s = 0;
                 tokio::time::sleep(Duration::from_secs(after_s.min(600))).await;
                 spread(Duration::from_secs(5)).await;
+            }
+            Err(error) if error.is("revoked") => {
+                wait_s = 0;
+                if !agent.revoked.swap(true, Ordering::Relaxed) {
+                    error!("{error}; until then nothing is run, evaluated or told");
+                }
+                tokio::time::sleep(REVOKED_PAUSE).await;
+                spread(REVOKED_PAUSE).await;
             }
             Err(error) => {
                 wait_s = 0;
@@ -60,6 +75,26 @@ pub async fn run(agent: Arc<Agent>, orders: mpsc::Sender<Work>) -> anyhow::Resul
             }
         }
     }
+}
+
+/// Turns to the next controller when this one has failed too often; says whether it did.
+fn take_turns(agent: &Agent, error: Option<&ClientError>) -> anyhow::Result<bool> {
+    let mut turn = lock(&agent.turn);
+    if error.is_none_or(ClientError::is_answer) {
+        turn.answered();
+        return Ok(false);
+    }
+    if !turn.failed() {
+        return Ok(false);
+    }
+    info!(
+        controller = turn.url(),
+        "turning to the next controller, after: {}",
+        error.map_or_else(String::new, ToString::to_string)
+    );
+    drop(turn);
+    agent.open_link_anew()?;
+    Ok(true)
 }
 
 /// Before the first answer of this process the clock is sampled, so that every check-in can tell it.

@@ -17,6 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(3600);
 pub async fn run(agent: Arc<Agent>) {
     loop {
         match due(&agent) {
+            Ok(true) if agent.is_revoked() => {}
             Ok(true) => match renew(&agent).await {
                 Ok(()) => info!("certificate renewed"),
                 Err(error) => warn!("certificate not renewed: {error:#}"),

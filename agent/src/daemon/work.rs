@@ -94,6 +94,9 @@ struct Owed;
 /// Evaluates and reports what changed since the controller last said that it has it. `known` is set once
 /// facts were reported by this process.
 async fn evaluate(agent: &Arc<Agent>, known: &mut Option<()>) -> Result<(), Owed> {
+    if agent.is_revoked() {
+        return Ok(());
+    }
     let library = agent.library;
     let facts = match known {
         Some(()) => None,
@@ -191,6 +194,9 @@ fn report(agent: &Agent, evaluation: &Evaluation, facts: Option<aright_shared::w
 /// Offers every result that waits, then every undo since; and tells whether none is left. Those that do not get
 /// through stay on disk for the next time.
 async fn send_results(agent: &Arc<Agent>, workshop: &Workshop) -> anyhow::Result<bool> {
+    if agent.is_revoked() {
+        return Ok(true);
+    }
     let mut all_known = true;
     for report in workshop.spool.waiting()? {
         match agent.link().result(&report).await {
@@ -234,9 +240,9 @@ async fn send_undone(agent: &Arc<Agent>, workshop: &Workshop) -> anyhow::Result<
 
 /// Only the controller's own words count: a proxy's page for 404 is no reason to drop a result.
 fn is_unwanted(error: &ClientError) -> bool {
-    error.problem().is_some_and(|problem| {
-        problem.kind != "about:blank" && matches!(problem.status, 400 | 404 | 409 | 410 | 422)
-    })
+    error
+        .problem()
+        .is_some_and(|problem| error.is_answer() && matches!(problem.status, 400 | 404 | 409 | 410 | 422))
 }
 
 /// A refusal that has no journal: a replay must not touch the one of its namesake.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use aright_shared::api;
-use aright_shared::client::{Client, Pinned, tls_config};
+use aright_shared::client::{Client, Pinned, Route, tls_config};
 use aright_shared::digest::Digest;
 use aright_shared::time::{Clock as _, WallClock};
 use serde::de::DeserializeOwned;
@@ -84,7 +84,19 @@ pub fn client() -> anyhow::Result<Client> {
 pub fn anonymous(url: &str, authority: Digest) -> anyhow::Result<Client> {
     // A person's machine is believed to know the time: an ended certificate is refused.
     let pinned = Pinned { authority, not_before: Box::new(|| Some(WallClock.now())) };
-    Ok(Client::new(url, tls_config(pinned, None)?, TIMEOUT)?)
+    // By the proxy of the environment, as of all command lines; but no proxy leads to this machine itself.
+    let route = if is_loopback(url) { Route::Direct } else { Route::Environment };
+    Ok(Client::by(route, url, tls_config(pinned, None)?, TIMEOUT)?)
+}
+
+fn is_loopback(url: &str) -> bool {
+    let authority = url.split("://").last().and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next(),
+        None => authority.split(':').next(),
+    };
+    let host = host.unwrap_or_default();
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 pub async fn logout() -> anyhow::Result<()> {
@@ -123,5 +135,20 @@ pub async fn first<T: DeserializeOwned>(
             return Ok((rows, page.next.is_some()));
         }
         cursor = page.next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_proxy_leads_to_this_machine_itself() {
+        for url in ["https://localhost:8441", "https://127.0.0.1:8441/", "https://[::1]:8441"] {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in ["https://localhost.example:8441", "https://10.0.0.1:8441", "https://[2001:db8::1]", "x"] {
+            assert!(!is_loopback(url), "{url}");
+        }
     }
 }

@@ -1,4 +1,8 @@
-//! Getting in, and out: how a host comes to its controller, and how its trust ends.
+//! Getting in, and out: how a host comes to its controller, by which way, and how its trust ends.
 
+mod inspected;
 mod joining;
 mod leaving;
+mod moved;
+mod revoked;
+mod tunnel;

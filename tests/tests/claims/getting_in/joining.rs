@@ -1,6 +1,7 @@
 //! Enrolment by the line that `enroll-key create` prints, and by agent.toml alone. Judged by the controller's list of
 //! hosts and by the files.
 
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ fn by_agent_toml_alone_a_host_enrols_as_soon_as_a_controller_is_there() -> anyho
         key.trust
     ))?;
     chamber.write(KEY_FILE, &format!("{}\n", key.secret))?;
-    let mode = |mode| std::fs::set_permissions(chamber.path(KEY_FILE), PermissionsExt::from_mode(mode));
+    let mode = |mode| std::fs::set_permissions(chamber.path(KEY_FILE), Permissions::from_mode(mode));
 
     mode(0o644)?;
     agent.start()?;
