@@ -291,7 +291,14 @@ mod tests {
             .map(|line| format!("{line}\n"))
             .collect();
         assert_eq!((load(&shown).expect("loads"), config), (Config::default(), Config::default()));
-        let every = toml::Value::try_from(Config { enroll_key_file: Some("/x".into()), ..Config::default() });
+        let every = toml::Value::try_from(Config {
+            proxy: Some("http://x:1".into()),
+            proxy_login_file: Some("/x".into()),
+            ca_fingerprint: Some(Digest::of(b"x")),
+            trust_fingerprint: Some(Digest::of(b"x")),
+            enroll_key_file: Some("/x".into()),
+            ..Config::default()
+        });
         for key in every.expect("a table").as_table().expect("a table").keys() {
             assert!(
                 packaged.contains(&format!("{key} = ")) || packaged.contains(&format!("[{key}]")),
