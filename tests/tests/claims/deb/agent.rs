@@ -66,6 +66,7 @@ fn whole_life(release: Release, away: Away) -> anyhow::Result<()> {
     ensure!(said.contains("enrolled with https://"), "{said}");
     let asset = cli.reported()?;
     is_active(&host)?;
+    let installed = files(&host)?;
     let fixed = remediate(&cli)?;
     is_judged(&host)?;
 
@@ -103,17 +104,19 @@ fn whole_life(release: Release, away: Away) -> anyhow::Result<()> {
     };
     ensure!(one(&cli)?.state == state, "after the purge: {:?}", one(&cli)?.state);
     is_judged(&host)?;
+    let is_state = |path: &Path| Path::new("/").join(path).starts_with(STATE);
+    let mut fixes = new_in(&installed, &working);
+    fixes.retain(|path| !is_state(path));
     let left = new_in(&stock, &files(&host)?);
-    let fixes = new_in(&stock, &working);
-    let ours: Vec<_> = left.iter().filter(|path| is_ours(path) || !fixes.contains(*path)).collect();
-    ensure!(ours.is_empty(), "left by the purge: {ours:?}");
+    let left: Vec<_> = left.difference(&fixes).collect();
+    ensure!(left.is_empty(), "left by the purge: {left:?}");
     ensure!(host.stdout(&["systemctl", "is-system-running"])? == "running");
 
     println!(
         "figure: on Debian {} the package enrols while it is installed, {fixed} of {fixed} fixed, still so after a \
          reboot, a removal and a purge; of {} files and folders that it brought or made none is left",
         release.number(),
-        fixes.iter().filter(|path| is_ours(path)).count()
+        new_in(&stock, &working).difference(&fixes).count()
     );
     Ok(())
 }
