@@ -7,16 +7,28 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use aright_shared::outcome::{HostChange, Outcome};
 use aright_tests::packages::{apt, install, package, with_version};
-use aright_tests::{Canary, Host, Place as _, needs, skip};
+use aright_tests::{Canary, Host, Place as _, needs, skip, until};
 
 use super::agent::{STATE, invitation, is_active};
 use crate::scene::Scene;
 
+const PATIENCE: Duration = Duration::from_secs(30);
 const WORD: &str = "ARIGHT_WORD";
+const NAP: &str = "ARIGHT_NAP";
 const FILES: [&str; 6] =
     ["/etc/claim/a", "/etc/claim/b", "/etc/claim/c", "/etc/claim/d", "/etc/claim/e", "/etc/claim/f"];
-/// How long after the order dpkg begins: before the script, while it runs, about when it commits, after.
-const AFTER: [u64; 6] = [0, 300, 900, 1200, 1500, 2500];
+/// For how many seconds the script does nothing, and when the new version takes over, in milliseconds after its first
+/// word, or as soon as it is ordered: before it, while it runs, about when its change is made.
+const ROUNDS: [(&str, Option<u64>); 8] = [
+    ("1", None),
+    ("25", Some(0)),
+    ("25", Some(1000)),
+    ("1", Some(500)),
+    ("1", Some(700)),
+    ("1", Some(900)),
+    ("1", Some(1100)),
+    ("1", Some(1500)),
+];
 const EDIT: &str = "# Mine.\nevaluate_every_s = 3600\n";
 
 #[test]
@@ -34,32 +46,38 @@ fn an_upgrade_while_a_run_is_in_flight_loses_and_doubles_nothing() -> anyhow::Re
         host.write(file, "old\n")?;
     }
     let more = format!(
-        "network: host\nparams: {{{WORD}: {{from: given, pattern: '[a-z0-9]{{1,8}}'}}}}\ntouches: [{}]\n",
+        "network: host\nparams:\n  {WORD}: {{from: given, pattern: '[a-z0-9]{{1,8}}'}}\n  {NAP}: {{from: given, pattern: \
+         '[0-9]{{1,2}}'}}\ntouches: [{}]\n",
         FILES.join(", ")
     );
     let body = format!(
-        "bash -c '{}'\nsleep 1\nfor file in {}; do echo \"${WORD}\" >$file; done",
+        "bash -c '{}'\nsleep ${NAP}\nfor file in {}; do echo \"${WORD}\" >$file; done",
         canary.song(&format!("${WORD}")),
         FILES.join(" ")
     );
     scene.approve("claim", &more, &body)?;
     let asset = scene.asset()?;
 
-    let mut kept = 0;
+    let (mut kept, mut ended) = (0, 0);
     let mut before = "old".to_owned();
-    for (round, after) in AFTER.into_iter().enumerate() {
+    for (round, (nap, after)) in ROUNDS.into_iter().enumerate() {
         let word = format!("new{round}");
+        let sung = || canary.heard().iter().filter(|heard| **heard == word).count();
         let version = format!("99.0.{round}-1");
-        let higher = with_version(&built, &version, scene.lab.folder())?;
-        host.install(&higher, "/opt/higher.deb")?;
-        let job = scene.custom(&asset, "claim", &[(WORD, &word)], None)?;
-        sleep(Duration::from_millis(after));
-        apt(host, &["dpkg", "-i", "/opt/higher.deb"])?;
+        host.install(&with_version(&built, &version, scene.lab.folder())?, "/opt/higher.deb")?;
+        // Both halves of `dpkg -i`; the second one restarts the service.
+        apt(host, &["dpkg", "--unpack", "/opt/higher.deb"])?;
+        let job = scene.custom(&asset, "claim", &[(WORD, &word), (NAP, nap)], None)?;
+        if let Some(after) = after {
+            until("the script's word", PATIENCE, || Ok((sung() > 0).then_some(())))?;
+            sleep(Duration::from_millis(after));
+        }
+        apt(host, &["dpkg", "--configure", "aright-agent"])?;
         is_active(host)?;
         ensure!(installed(host)? == version, "not upgraded");
         let detail = scene.ended(&job)?;
         let (outcome, change) = (detail.task.outcome, detail.task.change);
-        let starts = canary.heard().iter().filter(|heard| **heard == word).count();
+        let starts = sung();
         ensure!(starts <= 1, "started {starts} times: {detail:#?}");
         match (outcome, change) {
             (Some(Outcome::Ran), Some(HostChange::Kept)) => {
@@ -67,7 +85,7 @@ fn an_upgrade_while_a_run_is_in_flight_loses_and_doubles_nothing() -> anyhow::Re
                 before = word;
                 kept += 1;
             }
-            (Some(Outcome::Interrupted), Some(HostChange::None | HostChange::Undone)) => {}
+            (Some(Outcome::Interrupted), Some(HostChange::None | HostChange::Undone)) => ended += 1,
             _ => anyhow::bail!("{detail:#?}"),
         }
         ensure!(detail.report.is_some(), "its result was lost: {detail:#?}");
@@ -75,15 +93,15 @@ fn an_upgrade_while_a_run_is_in_flight_loses_and_doubles_nothing() -> anyhow::Re
             let now = host.read(file)?;
             ensure!(now == format!("{before}\n"), "{file} holds {now:?}, wanted {before}: {detail:#?}");
         }
-        println!("{after} ms after the order: {outcome:?}, {change:?}");
+        println!("{after:?} ms after its first word: {outcome:?}, {change:?}");
     }
     ensure!(host.read("/etc/aright/agent.toml")? == format!("{EDIT}{packaged}"), "edited settings were lost");
     ensure!(host.read(&format!("{STATE}/identity.json"))? == identity, "another identity");
+    ensure!(ended >= 2, "scripts that slept were waited for");
     println!(
-        "figure: {0} upgrades with a run in flight: {kept} kept whole, {1} left whole as they were, none lost, none \
+        "figure: {} upgrades with a run in flight: {kept} kept whole, {ended} left whole as they were, none lost, none \
          started twice",
-        AFTER.len(),
-        AFTER.len() - kept
+        ROUNDS.len()
     );
     Ok(())
 }
