@@ -1,5 +1,6 @@
 //! What the agent costs a host in bytes: on disk, as a package, and in memory while it waits for work.
-//! `packaging/deb && cargo bench -p aright-tests --bench sizes`, as root.
+//! `packaging/deb && cargo build --workspace --bins && cargo bench --profile dev -p aright-tests --bench sizes`, as root:
+//! what is measured are the packages, so the profile of the bench does not matter.
 //!
 //! Memory is read from a booted Debian 12 on which the package was installed, by the kernel's own count of the service's
 //! process, once it has enrolled, evaluated and reported.

@@ -23,11 +23,11 @@ const ROUNDS: [(&str, Option<u64>); 8] = [
     ("1", None),
     ("25", Some(0)),
     ("25", Some(1000)),
-    ("1", Some(500)),
-    ("1", Some(700)),
-    ("1", Some(900)),
-    ("1", Some(1100)),
-    ("1", Some(1500)),
+    ("2", Some(600)),
+    ("2", Some(1000)),
+    ("2", Some(1300)),
+    ("2", Some(1600)),
+    ("2", Some(1900)),
 ];
 const EDIT: &str = "# Mine.\nevaluate_every_s = 3600\n";
 
@@ -93,7 +93,7 @@ fn an_upgrade_while_a_run_is_in_flight_loses_and_doubles_nothing() -> anyhow::Re
             let now = host.read(file)?;
             ensure!(now == format!("{before}\n"), "{file} holds {now:?}, wanted {before}: {detail:#?}");
         }
-        println!("{after:?} ms after its first word: {outcome:?}, {change:?}");
+        println!("a nap of {nap} s, {after:?} ms after its first word: {outcome:?}, {change:?}");
     }
     ensure!(host.read("/etc/aright/agent.toml")? == format!("{EDIT}{packaged}"), "edited settings were lost");
     ensure!(host.read(&format!("{STATE}/identity.json"))? == identity, "another identity");
