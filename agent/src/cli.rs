@@ -40,6 +40,10 @@ enum Command {
     Leave,
     /// Run as the service: check in, take tasks, report.
     Run {
+        /// Only say whether there is anybody to run for: exit code 1 on a host that is not enrolled, unless
+        /// agent.toml says how to.
+        #[arg(long)]
+        check: bool,
         /// Look at and set net.* in a network namespace of its own.
         #[arg(long, hide = true)]
         private_net: bool,
@@ -133,7 +137,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Enroll(enroll) => local::enroll(&config, &Invitation::new(enroll.told()?, &config)?)?,
         Command::Leave => local::leave(&config)?,
-        Command::Run { private_net } => {
+        Command::Run { check: true, .. } => return local::can_run(&config),
+        Command::Run { check: false, private_net } => {
             let network = if private_net { Network::Private } else { Network::Host };
             service::run(move || daemon::run(config, network))?;
         }

@@ -289,4 +289,35 @@ mod tests {
         assert!(config.denies_path(Path::new("/etc/ssh/sshd_config")));
         assert!(!config.denies_path(Path::new("/etc/sshfs.conf")));
     }
+
+    #[test]
+    fn the_packaged_settings_are_the_defaults_and_name_every_key() {
+        let packaged = include_str!("../../packaging/debian/agent.toml");
+        let config = load(packaged).expect("loads");
+        let shown: String = packaged
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line))
+            .filter(|line| !line.contains('…'))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert_eq!((load(&shown).expect("loads"), config), (Config::default(), Config::default()));
+        let every = toml::Value::try_from(Config {
+            proxy: Some("http://x:1".into()),
+            proxy_login_file: Some("/x".into()),
+            ca_fingerprint: Some(Digest::of(b"x")),
+            trust_fingerprint: Some(Digest::of(b"x")),
+            enroll_key_file: Some("/x".into()),
+            ..Config::default()
+        });
+        for key in every.expect("a table").as_table().expect("a table").keys() {
+            assert!(
+                packaged.contains(&format!("{key} = ")) || packaged.contains(&format!("[{key}]")),
+                "{key}"
+            );
+        }
+    }
+
+    fn is_setting(line: &str) -> bool {
+        line.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+    }
 }

@@ -8,6 +8,7 @@ mod join;
 mod obey;
 mod poll;
 mod renew;
+mod watchdog;
 mod work;
 
 use std::collections::BTreeMap;
@@ -24,7 +25,7 @@ use aright_shared::time::Millis;
 use aright_shared::trust::TrustDocument;
 use aright_shared::wire::Running;
 use tokio::sync::mpsc;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::clock::ClockFilter;
 use crate::config::Config;
@@ -73,31 +74,49 @@ pub fn run(config: Config, network: Network) -> anyhow::Result<()> {
     let host = HostThread::start(network)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let stop = service::stopped()?;
-        tokio::pin!(stop);
-        if !join::is_enrolled(&config)? {
-            // A start that waits for a controller which is away would be called a failed one.
-            service::ready();
-            tokio::select! {
-                enrolled = join::until_enrolled(&config) => enrolled?,
-                () = &mut stop => return Ok(()),
-            }
-        }
-        let agent = Arc::new(Agent::open(config, host)?);
-        info!(asset.id = %agent.identity.asset, controller = agent.link().url(), "agent started");
-        service::ready();
-        // Few: a controller that orders more than is obeyed is not listened to meanwhile.
-        let (orders, inbox) = mpsc::channel(QUEUE);
         tokio::select! {
-            result = poll::run(agent.clone(), orders) => result,
-            result = work::run(agent.clone(), inbox) => result,
-            () = renew::run(agent.clone()) => Ok(()),
-            () = &mut stop => {
-                info!("agent stopped");
-                Ok(())
-            }
+            ended = until_stopped(config, host.clone()) => ended,
+            never = watchdog::run(host) => match never {},
         }
     })
+}
+
+async fn until_stopped(config: Config, host: HostThread) -> anyhow::Result<()> {
+    let stop = service::stopped()?;
+    tokio::pin!(stop);
+    if !join::is_enrolled(&config)? {
+        // A start that waits for a controller which is away would be called a failed one.
+        service::ready();
+        tokio::select! {
+            enrolled = join::until_enrolled(&config) => enrolled?,
+            () = &mut stop => return Ok(()),
+        }
+    }
+    let agent = Arc::new(Agent::open(config, host)?);
+    info!(asset.id = %agent.identity.asset, controller = agent.link().url(), "agent started");
+    service::ready();
+    // Few: a controller that orders more than is obeyed is not listened to meanwhile.
+    let (orders, inbox) = mpsc::channel(QUEUE);
+    tokio::select! {
+        result = poll::run(agent.clone(), orders) => return result,
+        result = work::run(agent.clone(), inbox) => return result,
+        () = renew::run(agent.clone()) => return Ok(()),
+        () = stop => {}
+    }
+    service::stopping();
+    tokio::select! {
+        () = wind_down(&agent) => info!("agent stopped"),
+        // Who asks twice does not want to wait.
+        () = service::stopped()? => warn!("agent stopped at once; what was under way is recovered from at the next start"),
+    }
+    Ok(())
+}
+
+/// A script that runs is ended, a change that is being made is finished or undone.
+async fn wind_down(agent: &Agent) {
+    agent.wishes.stop();
+    // Work is done in turn: when this is, all is. A host thread that is gone does nothing any more.
+    let _ = agent.host.call(|| ()).await;
 }
 
 impl Agent {

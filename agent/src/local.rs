@@ -43,6 +43,16 @@ pub fn enroll(config: &Config, invitation: &Invitation) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether `run` has anybody to run for. What is damaged is its to say.
+pub fn can_run(config: &Config) -> anyhow::Result<ExitCode> {
+    let enrolled = config.state.join("identity.json").try_exists().unwrap_or(true);
+    if enrolled || config.enroll_key_file.is_some() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    say("this host is not enrolled; next: aright-agent enroll --help");
+    Ok(ExitCode::FAILURE)
+}
+
 pub fn leave(config: &Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let left = runtime.block_on(crate::leave::leave(config));

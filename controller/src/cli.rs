@@ -16,7 +16,7 @@ use crate::commands::{admin_reset, authority_renew, backup, check_config, restor
     after_help = "`serve` needs nothing beforehand: its first start makes database, authority and trust root and prints \
                   once how to log in.\n\nExit codes: 0 stopped as asked · 1 failed, the reason is on stderr · 2 wrong usage"
 )]
-struct Cli {
+pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }

@@ -186,4 +186,18 @@ mod tests {
             "a named file must exist"
         );
     }
+
+    #[test]
+    fn the_packaged_settings_are_the_defaults() {
+        let packaged = include_str!("../../packaging/debian/controller.toml");
+        let shown: String = packaged
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        for text in [packaged, &shown] {
+            let settings = Settings::parse(text).expect("loads");
+            assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
+        }
+    }
 }

@@ -31,3 +31,4 @@ mod sealed;
 pub mod store;
 mod succession;
 pub mod trust;
+mod watchdog;

@@ -3,7 +3,8 @@
 use std::io::IsTerminal as _;
 
 use anyhow::{Context as _, Result};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 /// `RUST_LOG` beats the settings.
 ///
@@ -11,11 +12,10 @@ use tracing_subscriber::EnvFilter;
 /// A filter that cannot be read.
 pub fn start(filter: &str) -> Result<()> {
     let text = std::env::var("RUST_LOG").unwrap_or_else(|_| filter.to_owned());
-    let filter = EnvFilter::try_new(&text).with_context(|| format!("log.filter {text:?}"))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let filter: Targets = text.parse().with_context(|| format!("log.filter {text:?}"))?;
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines).with(filter).init();
     Ok(())
 }

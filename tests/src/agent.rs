@@ -1,6 +1,6 @@
 //! An agent on a host or in a chamber, with its clock right or wrong.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -60,7 +60,15 @@ impl<'a, P: Place> Agent<'a, P> {
     /// # Errors
     /// Names the file.
     pub fn install(place: &'a P, log: PathBuf) -> anyhow::Result<Self> {
-        place.install(&binary("aright-agent")?, PROGRAM)?;
+        Self::of(place, &binary("aright-agent")?, log)
+    }
+
+    /// The same with another build of it.
+    ///
+    /// # Errors
+    /// Names the file.
+    pub fn of(place: &'a P, program: &Path, log: PathBuf) -> anyhow::Result<Self> {
+        place.install(program, PROGRAM)?;
         Ok(Self { place, clock: Clock::Right, fail_at: None, log, running: None })
     }
 

@@ -3,7 +3,7 @@
 //! For what wants a root folder to work on but no booted host. Run-time kernel parameters other than
 //! `net.*` are read-only there: they are this machine's own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -48,9 +48,17 @@ impl Chamber {
     /// # Errors
     /// `cp`'s or `mount`'s words.
     pub fn new(lab: &Lab) -> anyhow::Result<Self> {
+        Self::of(&debian::debian_12()?, lab)
+    }
+
+    /// With a copy of another root.
+    ///
+    /// # Errors
+    /// `cp`'s or `mount`'s words.
+    pub fn of(root: &Path, lab: &Lab) -> anyhow::Result<Self> {
         let disk = tempfile::Builder::new().prefix("chamber-").tempdir_in(lab.folder())?;
         let chamber = Self { disk, lab: lab.clone() };
-        debian::copy(&debian::debian_12()?, &chamber.disk())?;
+        debian::copy(root, &chamber.disk())?;
         success(lab.command("sh").args(["-euc", MOUNTS, "sh"]).arg(chamber.disk()))?;
         Ok(chamber)
     }

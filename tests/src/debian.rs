@@ -1,4 +1,4 @@
-//! A stock Debian 12 with systemd, made once by debootstrap and copied for each host.
+//! A stock Debian with systemd, made once by debootstrap and copied for each host.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -37,19 +37,54 @@ pub fn cache() -> anyhow::Result<PathBuf> {
     Ok(folder.canonicalize()?)
 }
 
-/// The root folder from which hosts are copied. Never run in it.
+/// Debian's releases, of which there are roots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    Debian11,
+    Debian12,
+    Debian13,
+}
+
+impl Release {
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Debian11 => 11,
+            Self::Debian12 => 12,
+            Self::Debian13 => 13,
+        }
+    }
+
+    fn suite(self) -> &'static str {
+        match self {
+            Self::Debian11 => "bullseye",
+            Self::Debian12 => "bookworm",
+            Self::Debian13 => "trixie",
+        }
+    }
+}
+
+/// The root folder from which most hosts are copied. Never run in it.
 ///
 /// # Errors
 /// debootstrap's words.
 pub fn debian_12() -> anyhow::Result<PathBuf> {
+    debian(Release::Debian12)
+}
+
+/// The same of another release.
+///
+/// # Errors
+/// debootstrap's words.
+pub fn debian(release: Release) -> anyhow::Result<PathBuf> {
     let recipe = Digest::of(format!("{PACKAGES}{FINISH}").as_bytes()).hex();
-    once(&format!("debian-12-{}", &recipe[..12]), |aside| {
+    once(&format!("debian-{}-{}", release.number(), &recipe[..12]), |aside| {
         let key = ops_key()?.with_extension("pub");
         // In namespaces of its own: no mount stays behind if it is killed.
         let mut debootstrap = Command::new("unshare");
         debootstrap.args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]);
-        debootstrap.args(["debootstrap", "--variant=minbase", &format!("--include={PACKAGES}"), "bookworm"]);
-        success(debootstrap.arg(aside).args(mirror()))?;
+        debootstrap.args(["debootstrap", "--variant=minbase", &format!("--include={PACKAGES}")]);
+        success(debootstrap.arg(release.suite()).arg(aside).args(mirror()))?;
         fs::copy(key, aside.join("ops.pub"))?;
         success(Command::new("chroot").arg(aside).args(["sh", "-euc", FINISH]))?;
         Ok(())

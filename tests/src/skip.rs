@@ -11,6 +11,8 @@ pub enum Need {
     Root,
     Program(&'static str),
     Device(&'static str),
+    /// Built by `packaging/deb`.
+    Package(&'static str),
 }
 
 /// What booted hosts in a lab need.
@@ -37,6 +39,14 @@ pub const LAB: &[Need] = &[Need::Root, Need::Program("ip"), Need::Program("nsent
 
 /// What a Wine in a lab needs.
 pub const WINDOWS: &[Need] = &[Need::Root, Need::Program("debootstrap"), Need::Program("apt-get")];
+
+/// What claims about packages need.
+pub const PACKAGES: &[Need] = &[
+    Need::Package("aright-agent"),
+    Need::Package("aright-controller"),
+    Need::Package("aright"),
+    Need::Program("dpkg-deb"),
+];
 
 /// What a disk whose power is cut needs, in a lab.
 pub const POWER: &[Need] = &[
@@ -68,6 +78,7 @@ pub fn lacking(needs: &[&[Need]]) -> bool {
         Need::Root => "needs root".to_owned(),
         Need::Program(name) => format!("{name} is not installed"),
         Need::Device(path) => format!("{path} cannot be opened"),
+        Need::Package(name) => format!("the package {name} is not built: run packaging/deb first"),
     };
     say(&why);
     true
@@ -100,6 +111,7 @@ fn is_met(need: Need) -> bool {
                 .any(|folder| folder.join(name).is_file())
         }
         Need::Device(path) => std::fs::File::open(path).is_ok(),
+        Need::Package(name) => crate::packages::package(name).is_some(),
     }
 }
 

@@ -70,6 +70,13 @@ impl Listing {
         self
     }
 
+    /// By names below a folder, which may lie elsewhere the next time.
+    #[must_use]
+    pub fn below(self, folder: &Path) -> Self {
+        let name = |path: PathBuf| path.strip_prefix(folder).map(Path::to_owned).unwrap_or(path);
+        Self(self.0.into_iter().map(|(path, entry)| (name(path), entry)).collect())
+    }
+
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()

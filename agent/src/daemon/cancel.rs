@@ -8,7 +8,7 @@ use aright_shared::id::TaskId;
 use tracing::info;
 
 use super::lock;
-use crate::task::host::Cancel;
+use crate::task::host::{Cancel, Why};
 
 #[derive(Default)]
 pub(crate) struct Wishes(Mutex<BTreeMap<TaskId, Cancel>>);
@@ -25,9 +25,14 @@ impl Wishes {
             let wish = lock(&self.0).get(task).cloned();
             if let Some(wish) = wish.filter(|wish| !wish.is_wanted()) {
                 info!(task.id = %task, "to be cancelled");
-                wish.cancel();
+                wish.end(Why::Operator);
             }
         }
+    }
+
+    /// The agent itself is to end.
+    pub fn stop(&self) {
+        lock(&self.0).values().for_each(|wish| wish.end(Why::Stopping));
     }
 
     /// It has ended.

@@ -1,8 +1,12 @@
 //! Linux: told of by systemd, ended by signals.
 
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
+use sd_notify::NotifyState;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cage;
 use crate::enroll::Told;
@@ -12,12 +16,12 @@ use crate::enroll::Told;
 /// # Errors
 /// The daemon's.
 pub fn run(daemon: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let chosen = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let filter = chosen.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines).with(filter).init();
     daemon()
 }
 
@@ -39,8 +43,28 @@ pub fn settle() {
 
 /// Says that the service is up.
 pub fn ready() {
+    notify(NotifyState::Ready);
+}
+
+/// Says that it ends what is under way.
+pub fn stopping() {
+    notify(NotifyState::Stopping);
+}
+
+/// Says that it is alive.
+pub fn alive() {
+    notify(NotifyState::Watchdog);
+}
+
+/// How long the service manager waits for [`alive`]; `None` where nobody watches.
+pub fn patience() -> Option<Duration> {
+    let mut usec = 0;
+    sd_notify::watchdog_enabled(false, &mut usec).then(|| Duration::from_micros(usec))
+}
+
+fn notify(state: NotifyState<'_>) {
     // Without a service manager there is nobody to tell.
-    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+    let _ = sd_notify::notify(false, &[state]);
 }
 
 /// Ends when the service is to stop: SIGTERM or SIGINT.

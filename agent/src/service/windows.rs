@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tracing::warn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use windows_service::service::{
     ServiceAccess, ServiceAction, ServiceActionType, ServiceControl, ServiceControlAccept, ServiceExitCode,
     ServiceFailureActions, ServiceFailureResetPeriod, ServiceState, ServiceStatus, ServiceType,
@@ -36,7 +37,8 @@ type Daemon = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
 /// What the service control manager's thread is to run: it gives that no argument.
 static DAEMON: Mutex<Option<Daemon>> = Mutex::new(None);
 static STATUS: OnceLock<ServiceStatusHandle> = OnceLock::new();
-static STOP: OnceLock<watch::Sender<bool>> = OnceLock::new();
+/// How often it was asked to stop.
+static STOP: OnceLock<watch::Sender<u32>> = OnceLock::new();
 
 define_windows_service!(service_main, main);
 
@@ -64,25 +66,26 @@ fn daemon_here() -> anyhow::Result<()> {
 }
 
 fn log_to(events: Option<EventLog>) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let chosen = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let filter = chosen.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let stderr = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_filter(filter);
-    let events = events.map(|events| events.with_filter(EnvFilter::new("info")));
+    let events = events.map(|events| events.with_filter(LevelFilter::INFO));
     tracing_subscriber::registry().with(stderr).with(events).init();
 }
 
 fn main(_arguments: Vec<OsString>) {
     log_to(EventLog::open());
-    let (stop, _) = watch::channel(false);
+    let (stop, _) = watch::channel(0);
     let _ = STOP.set(stop);
     let handler = |control| match control {
         ServiceControl::Interrogate => ServiceControlHandlerResult::NoError,
         ServiceControl::Stop | ServiceControl::Preshutdown => {
             say(ServiceState::StopPending, STOP_WITHIN, 0);
             if let Some(stop) = STOP.get() {
-                stop.send_replace(true);
+                stop.send_modify(|asked| *asked += 1);
             }
             ServiceControlHandlerResult::NoError
         }
@@ -213,7 +216,19 @@ pub fn ready() {
     say(ServiceState::Running, Duration::ZERO, 0);
 }
 
-/// Ends when the service is to stop: by the service control manager, or Ctrl-C.
+/// Says that it ends what is under way.
+pub fn stopping() {
+    say(ServiceState::StopPending, STOP_WITHIN, 0);
+}
+
+/// Nobody watches a service here: the manager learns of its death alone.
+pub fn patience() -> Option<Duration> {
+    None
+}
+
+pub fn alive() {}
+
+/// Ends when the service is to stop, from now on: by the service control manager, or Ctrl-C.
 ///
 /// # Errors
 /// Neither can be waited for.
@@ -223,7 +238,7 @@ pub fn stopped() -> std::io::Result<impl Future<Output = ()>> {
     Ok(async move {
         let asked = async {
             match &mut by_manager {
-                Some(stop) => drop(stop.wait_for(|stop| *stop).await),
+                Some(stop) => drop(stop.changed().await),
                 None => std::future::pending().await,
             }
         };

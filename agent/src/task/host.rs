@@ -117,33 +117,46 @@ pub trait Compared {
     fn look(&self, targets: &[Target]) -> Vec<Sight>;
 }
 
-/// An operator's wish that a task should end, from another thread. Clones are one wish.
+/// The wish that a task should end, from another thread. Clones are one wish.
 #[derive(Clone, Default)]
 pub struct Cancel(Arc<Mutex<Wish>>);
 
 #[derive(Default)]
 struct Wish {
-    made: bool,
+    made: Option<Why>,
     hook: Option<Box<dyn Fn() + Send>>,
 }
 
+/// Whose wish it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    Operator,
+    /// The agent itself is to end.
+    Stopping,
+}
+
 impl Cancel {
-    pub fn cancel(&self) {
+    /// The first wish counts.
+    pub fn end(&self, why: Why) {
         let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        wish.made = true;
+        wish.made.get_or_insert(why);
         if let Some(hook) = &wish.hook {
             hook();
         }
     }
 
     pub fn is_wanted(&self) -> bool {
+        self.why().is_some()
+    }
+
+    pub fn why(&self) -> Option<Why> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).made
     }
 
     /// What is to be done at once when the wish is made, or now if it was.
     pub fn on_cancel(&self, hook: impl Fn() + Send + 'static) {
         let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if wish.made {
+        if wish.made.is_some() {
             hook();
         }
         wish.hook = Some(Box::new(hook));

@@ -12,7 +12,7 @@ use aright_shared::task::{Exit, Judged as JudgedReading, ScriptResult, TargetRes
 use serde::Serialize;
 
 use super::goal::{Before, Goal, Judged, name};
-use super::host::{Cancel, Compared, Host, Ran, Sight, Standing};
+use super::host::{Cancel, Compared, Host, Ran, Sight, Standing, Why};
 use super::journal::{Journal, JournalError, Step};
 use super::spool::{Spool, SpoolError};
 use super::{CONFIRM, Task, TaskError, kept_outcome};
@@ -136,12 +136,24 @@ impl<'a> Run<'a> {
         self.host
     }
 
-    /// A wish to cancel counts until the commit begins.
+    /// A wish to end it counts until the commit begins.
     pub fn take(&mut self, step: Step) -> Result<(), Stop> {
         if self.cancel.is_wanted() && step <= Step::Committing {
-            return untouched(Outcome::Cancelled, "cancelled by an operator before anything was committed");
+            return self.unwanted("before anything was committed");
         }
         Ok(self.journal.take(step)?)
+    }
+
+    fn unwanted<T>(&self, when: &str) -> Result<T, Stop> {
+        match self.cancel.why() {
+            Some(Why::Stopping) => untouched(
+                Outcome::Interrupted,
+                format!("the agent was stopped {when}; next: {}", self.task.order.kind.again()),
+            ),
+            Some(Why::Operator) | None => {
+                untouched(Outcome::Cancelled, format!("cancelled by an operator {when}"))
+            }
+        }
     }
 
     pub fn take_with<T: Serialize>(&mut self, step: Step, note: &T) -> Result<(), Stop> {
@@ -168,10 +180,7 @@ impl<'a> Run<'a> {
         let said = format!("{}{}", memory(&script), last_line(&script));
         self.report.script = Some(script);
         if ran.was_cancelled() {
-            return untouched(
-                Outcome::Cancelled,
-                "cancelled by an operator while the script ran on its stage",
-            );
+            return self.unwanted("while the script ran on its stage");
         }
         match exit {
             Exit::Code(0) => Ok(ran),

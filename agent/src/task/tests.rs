@@ -18,7 +18,7 @@ use aright_shared::posture::{ErrorCode, Managed, Manager, Reading, Spot, Value, 
 use aright_shared::task::{Confinement, Delivery, Exit, Judged, Overreach, ScriptResult, Target};
 use aright_shared::time::{Millis, WallClock};
 
-use super::host::{Compared, Ran, Sight, Standing};
+use super::host::{Compared, Ran, Sight, Standing, Why};
 use super::spool::Pending;
 use super::*;
 use crate::activate::Live;
@@ -589,20 +589,22 @@ fn a_preview_says_what_would_come_of_it() {
 }
 
 #[test]
-fn a_wish_to_cancel_counts_until_the_commit() {
-    let world = World::new();
-    let cancel = Cancel::default();
-    cancel.cancel();
-    let report = world.order(&script(FIX), &order(&["a"]), &cancel);
-    assert_eq!(ended(&report), (Outcome::Cancelled, HostChange::None));
-    assert_eq!((world.starts(), world.read("a").as_str()), (0, "bad"));
+fn a_wish_to_end_it_counts_until_the_commit() {
+    for (why, outcome) in [(Why::Operator, Outcome::Cancelled), (Why::Stopping, Outcome::Interrupted)] {
+        let world = World::new();
+        let cancel = Cancel::default();
+        cancel.end(why);
+        let report = world.order(&script(FIX), &order(&["a"]), &cancel);
+        assert_eq!(ended(&report), (outcome, HostChange::None));
+        assert_eq!((world.starts(), world.read("a").as_str()), (0, "bad"));
+    }
 }
 
 #[test]
 fn a_preview_can_be_cancelled_and_an_undo_goes_to_its_end() {
     let world = World::new();
     let cancel = Cancel::default();
-    cancel.cancel();
+    cancel.end(Why::Operator);
     let preview = TaskOrder { kind: TaskKind::Preview, ..order(&["a"]) };
     assert_eq!(ended(&world.order(&script(FIX), &preview, &cancel)), (Outcome::Cancelled, HostChange::None));
     let kept = world.run(&script(FIX));

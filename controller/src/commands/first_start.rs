@@ -74,6 +74,12 @@ pub fn tell(app: &App, data: &Data, addresses: net::Addresses, password: &str) -
     let first = |address| net::urls(address, &names).into_iter().next().unwrap_or_default();
     let (agents, operators) = (first(addresses.agents), first(addresses.operators));
     let authority = app.authority().fingerprint();
+    // The journal is kept, and read by more people than may know it.
+    let shown = if goes_to_journal() {
+        "not shown in the journal; next: runuser -u aright -- aright-controller admin reset"
+    } else {
+        password
+    };
     writeln!(
         std::io::stdout(),
         "\
@@ -84,7 +90,7 @@ Aright controller {version}, first start. This is shown once.
   ca fingerprint     {authority}
   trust fingerprint  {trust}
   user               {FIRST_USER}
-  password           {password}
+  password           {shown}
 
 Log in:
   aright login {operators} --ca-fingerprint {authority}
@@ -96,4 +102,11 @@ Move the keys in {offline} to a place that this machine cannot reach (see README
         offline = data.path("offline").display(),
     )?;
     Ok(())
+}
+
+/// systemd names the journal's socket; whether it is where we write to, the socket itself says.
+fn goes_to_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    nix::sys::stat::fstat(std::io::stdout())
+        .is_ok_and(|stdout| stream == format!("{}:{}", stdout.st_dev, stdout.st_ino))
 }

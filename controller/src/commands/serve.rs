@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::content::Content;
 use crate::data::Data;
 use crate::net::{self, Addresses, Port, ServerKey};
-use crate::{background, judging, restored, router};
+use crate::{background, judging, restored, router, watchdog};
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -40,10 +40,12 @@ pub async fn run(options: Options) -> Result<()> {
         Server::start(&options.data, settings, content, options.dev, Arc::new(WallClock)).await?;
     // Not being run by systemd is no error.
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+    let app = server.app.clone();
     let ended = tokio::select! {
         _ = term.recv() => Ok(()),
         _ = int.recv() => Ok(()),
         () = server.part_ended() => Err(anyhow!("a part of the controller ended unasked")),
+        never = watchdog::run(&app.store) => match never {},
     };
     tracing::info!("stopping");
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);

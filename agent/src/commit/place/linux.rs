@@ -14,10 +14,12 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, openat, openat2, renameat2};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, UtimensatFlags, fchmodat, fstat, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, symlinkat, unlinkat};
+use rustix::fs::{RenameFlags, renameat_with};
 
 use super::{Aside, PlaceError, Stamp, Step, copy};
 use crate::meta::{Kind, Meta, open_path, proc_path, reopen, set_xattrs, told};
@@ -178,7 +180,7 @@ impl Place {
             self.remove(part)?;
             return Err(self.fault("did not arrive as it was meant", io::Error::other(told(built.as_ref()))));
         }
-        self.rename(part, whole, RenameFlags::RENAME_NOREPLACE)
+        self.rename(part, whole, RenameFlags::NOREPLACE)
             .map_err(|source| self.fault("cannot name it aside", source.into()))?;
         fail::point(label, "built");
         Ok(())
@@ -229,7 +231,7 @@ impl Place {
     fn exchange(&self, step: Step<'_>) -> Result<(), PlaceError> {
         let Aside { whole, label, .. } = step.aside;
         let ours = self.pin(whole)?;
-        match self.rename(whole, &self.name, RenameFlags::RENAME_EXCHANGE) {
+        match self.rename(whole, &self.name, RenameFlags::EXCHANGE) {
             Ok(()) => {}
             Err(nix::Error::ENOENT) => {
                 self.remove(whole)?;
@@ -259,7 +261,7 @@ impl Place {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             let held = self.pin(whole)?;
-            match self.rename(whole, &self.name, RenameFlags::RENAME_EXCHANGE) {
+            match self.rename(whole, &self.name, RenameFlags::EXCHANGE) {
                 // Nobody was in between: what came out is what we knew to be there, and superseded.
                 Ok(()) if self.pin(whole)?.is(&at_name) => return self.remove(whole),
                 Ok(()) => at_name = held,
@@ -273,7 +275,7 @@ impl Place {
 
     fn create(&self, step: Step<'_>) -> Result<(), PlaceError> {
         let whole = &step.aside.whole;
-        match self.rename(whole, &self.name, RenameFlags::RENAME_NOREPLACE) {
+        match self.rename(whole, &self.name, RenameFlags::NOREPLACE) {
             Ok(()) => {
                 fail::point(step.aside.label, "created");
                 Ok(())
@@ -291,7 +293,7 @@ impl Place {
 
     fn delete(&self, step: Step<'_>, from: &Meta) -> Result<(), PlaceError> {
         let whole = &step.aside.whole;
-        match self.rename(&self.name, whole, RenameFlags::RENAME_NOREPLACE) {
+        match self.rename(&self.name, whole, RenameFlags::NOREPLACE) {
             Ok(()) => {}
             Err(nix::Error::ENOENT) => return Err(self.clash(step.from, None)),
             Err(error) => return Err(self.fault("cannot take it away", error.into())),
@@ -306,7 +308,7 @@ impl Place {
     }
 
     fn give_back(&self, whole: &std::ffi::OsStr) -> Result<(), PlaceError> {
-        match self.rename(whole, &self.name, RenameFlags::RENAME_NOREPLACE) {
+        match self.rename(whole, &self.name, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(()),
             Err(nix::Error::EEXIST) => Err(PlaceError::Aside {
                 path: shown(&self.path),
@@ -404,7 +406,9 @@ impl Place {
     // Small things
 
     fn rename(&self, from: &std::ffi::OsStr, to: &std::ffi::OsStr, how: RenameFlags) -> nix::Result<()> {
-        renameat2(&self.dir, from, &self.dir, to, how)
+        // By number: the name is younger than the C library that the packages are made for.
+        renameat_with(&self.dir, from, &self.dir, to, how)
+            .map_err(|error| Errno::from_raw(error.raw_os_error()))
     }
 
     fn remove(&self, name: &std::ffi::OsStr) -> Result<(), PlaceError> {
