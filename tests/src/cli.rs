@@ -177,8 +177,14 @@ impl Cli {
     fn command(&self, environment: &[&str], args: &[&str]) -> Command {
         let mut command = self.lab.command("env");
         // This machine's own proxy leads into no lab.
-        command.args(["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].map(|name| format!("--unset={name}")));
-        command.args(environment).arg(format!("ARIGHT_CONFIG={}", self.session.display())).arg(&self.program).args(args);
+        command.args(
+            ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].map(|name| format!("--unset={name}")),
+        );
+        command
+            .args(environment)
+            .arg(format!("ARIGHT_CONFIG={}", self.session.display()))
+            .arg(&self.program)
+            .args(args);
         command.stdin(Stdio::null());
         command
     }

@@ -41,7 +41,8 @@ fn an_inspecting_proxy_is_told_nothing_and_named_by_enrolment_service_and_log_in
 
     let password = lab.folder().join("password");
     let url = controller.operators_url();
-    let login = ["login", &url, "--ca-fingerprint", &key.authority, "--password-file", &password.to_string_lossy()];
+    let login =
+        ["login", &url, "--ca-fingerprint", &key.authority, "--password-file", &password.to_string_lossy()];
     let refused = cli.output_with(&[&format!("HTTPS_PROXY={}", proxy.url())], &login)?;
     ensure!(!refused.status.success(), "logged in");
     names_it(&String::from_utf8_lossy(&refused.stderr))?;

@@ -28,7 +28,8 @@ fn a_dead_first_address_is_left_for_the_next_at_enrolment_and_in_service() -> an
     agent.start()?;
     cli.reported()?;
     let log = agent.log();
-    let [turns, tries] = ["turning to the next controller", "check-in: "].map(|words| log.matches(words).count());
+    let [turns, tries] =
+        ["turning to the next controller", "check-in: "].map(|words| log.matches(words).count());
     ensure!(turns == 1, "{log}");
     println!("figure: the next address's turn came after {tries} failed check-ins of the first");
     Ok(())

@@ -39,7 +39,8 @@ fn a_control_is_fixed_through_a_proxy_with_a_log_in() -> anyhow::Result<()> {
     let after = chamber.read("/etc/login.defs")?;
     ensure!(after.lines().any(|line| line.split_whitespace().eq(["PASS_MAX_DAYS", "365"])), "{after}");
     ensure!(proxy.tunnels() >= 2 && proxy.turned_away() == 0, "{} tunnels", proxy.tunnels());
-    let said = format!("{}{}", agent.log(), String::from_utf8_lossy(&agent.output(&["check-config"])?.stdout));
+    let said =
+        format!("{}{}", agent.log(), String::from_utf8_lossy(&agent.output(&["check-config"])?.stdout));
     ensure!(!said.contains("cl0sed-d00r"), "the log-in is shown: {said}");
     let left = agent.output(&["leave"])?;
     ensure!(left.status.success(), "{left:?}");
@@ -92,7 +93,8 @@ fn the_environments_proxy_redirects_no_agent_and_leads_the_command_line() -> any
     let environment = format!("HTTPS_PROXY={}", proxy.url());
 
     let arguments = ["/usr/bin/aright-agent", "enroll", "--controller", &controller.agents_url()];
-    let secrets = ["--key", &key.secret, "--ca-fingerprint", &key.authority, "--trust-fingerprint", &key.trust];
+    let secrets =
+        ["--key", &key.secret, "--ca-fingerprint", &key.authority, "--trust-fingerprint", &key.trust];
     let enrolled = chamber.output(&[&["env", &environment], &arguments[..], &secrets].concat())?;
     ensure!(enrolled.status.success(), "{enrolled:?}");
     ensure!(proxy.tunnels() == 0, "the environment redirected the agent");
@@ -101,7 +103,10 @@ fn the_environments_proxy_redirects_no_agent_and_leads_the_command_line() -> any
     let locked = Proxy::start(&lab, Some(LOGIN))?;
     let refused = cli.output_with(&[&format!("HTTPS_PROXY={}", locked.url())], &["asset", "list"])?;
     let said = String::from_utf8_lossy(&refused.stderr);
-    ensure!(!refused.status.success() && said.contains("wants a log-in") && said.contains("HTTPS_PROXY"), "{said}");
+    ensure!(
+        !refused.status.success() && said.contains("wants a log-in") && said.contains("HTTPS_PROXY"),
+        "{said}"
+    );
     drop(agent);
     Ok(())
 }
