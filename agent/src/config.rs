@@ -158,12 +158,7 @@ impl Config {
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        for url in &self.controllers {
-            anyhow::ensure!(
-                url.starts_with("https://") && url.len() > "https://".len(),
-                "controllers: {url:?} must start with https://, such as \"https://aright.example:8440\""
-            );
-        }
+        check_controllers(&self.controllers).context("controllers")?;
         if let Some(proxy) = &self.proxy {
             check_proxy(proxy)?;
         }
@@ -204,6 +199,18 @@ impl Config {
     pub fn denies_path(&self, path: &Path) -> bool {
         self.deny.paths.iter().any(|denied| path.starts_with(denied))
     }
+}
+
+/// # Errors
+/// Names the one that is no address.
+pub fn check_controllers(urls: &[String]) -> anyhow::Result<()> {
+    urls.iter().try_for_each(|url| {
+        anyhow::ensure!(
+            url.starts_with("https://") && url.len() > "https://".len(),
+            "{url:?} must start with https://, such as \"https://aright.example:8440\""
+        );
+        Ok(())
+    })
 }
 
 /// What is in it may be a password: it is quoted only where there is none.

@@ -7,7 +7,7 @@ use aright_shared::digest::Digest;
 use aright_shared::id::AssetId;
 use aright_shared::wire::EnrollRequest;
 
-use crate::config::Config;
+use crate::config::{Config, check_controllers};
 use crate::identity::{Identity, NewKey, StateDir};
 use crate::link::{Floor, Link};
 use crate::{facts, secret_file};
@@ -41,6 +41,7 @@ impl Invitation {
         let controllers =
             if told.controllers.is_empty() { config.controllers.clone() } else { told.controllers };
         ensure!(!controllers.is_empty(), "no controller named; next: --controller https://HOST:8440");
+        check_controllers(&controllers).context("controller")?;
         let ca_fingerprint = told.ca_fingerprint.or(config.ca_fingerprint).context(
             "no authority to pin; next: --ca-fingerprint sha256:… as `aright enroll-key create` printed it",
         )?;

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::commit::place::shown;
 use crate::config::Config;
+use crate::controllers::in_order;
 use crate::enroll::Invitation;
 use crate::evaluate::{Evaluation, Evaluator};
 use crate::identity::{NewKey, StateDir};
@@ -225,6 +226,7 @@ fn spool(state: &StateDir) -> anyhow::Result<Spool> {
 pub fn status(config: &Config, as_json: bool) -> anyhow::Result<()> {
     let state = StateDir::open(&config.state)?;
     let identity = state.identity()?;
+    let controllers = identity.as_ref().map(|identity| in_order(config, identity));
     let known: Option<Millis> = state.read("controller-time.json")?;
     let disabled: Option<String> = state.read("disabled.json")?;
     let spool = spool(&state)?;
@@ -234,7 +236,8 @@ pub fn status(config: &Config, as_json: bool) -> anyhow::Result<()> {
         let whole = json!({
             "version": crate::facts::AGENT_VERSION,
             "asset": identity.as_ref().map(|one| &one.asset),
-            "controllers": identity.as_ref().map(|one| &one.controllers),
+            "controllers": controllers,
+            "proxy": config.proxy,
             "trust": trust,
             "controller_time": known,
             "mode": config.mode,
@@ -250,7 +253,8 @@ pub fn status(config: &Config, as_json: bool) -> anyhow::Result<()> {
         None => say("enrolled         no; next: aright-agent enroll --help"),
         Some(identity) => {
             say(&format!("enrolled         as asset {}", identity.asset));
-            say(&format!("controllers      {}", identity.controllers.join(", ")));
+            say(&format!("controllers      {}", controllers.unwrap_or_default().join(", ")));
+            say(&format!("by               {}", config.proxy.as_deref().unwrap_or("no proxy")));
             say(&format!("ca fingerprint   {}", identity.ca_fingerprint));
         }
     }

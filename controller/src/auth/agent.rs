@@ -67,7 +67,7 @@ async fn admit(
 /// Whoever was let in before may be refused later: a check-in is held for a while.
 pub fn revoked(asset: &AssetId) -> Refused {
     Refused::new(StatusCode::FORBIDDEN, "revoked", "this host is revoked")
-        .field(FIELD)
+        .field("asset")
         .value(asset)
         .remedy("if it is to come back: aright-agent enroll --again, then restart the service")
 }

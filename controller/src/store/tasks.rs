@@ -440,6 +440,15 @@ pub fn not_begun_since(conn: &Conn, queued: Millis) -> Result<Vec<Task>, StoreEr
     )
 }
 
+/// Those of an asset that have not begun.
+pub fn not_begun_by(conn: &Conn, asset: &AssetId) -> Result<Vec<Task>, StoreError> {
+    conn.rows(
+        &format!("SELECT {COLUMNS} FROM tasks t WHERE t.asset = $1 AND t.state IN ('queued', 'delivered')"),
+        params![asset.as_str()],
+        read,
+    )
+}
+
 /// Those of a run that have not ended.
 pub fn not_ended(conn: &Conn, run: &RunId) -> Result<Vec<Task>, StoreError> {
     conn.rows(

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use aright_shared::api::{Asset, AuditEntry, Page};
+use aright_shared::api::{Asset, AuditEntry, Page, RunState};
 use aright_shared::outcome::{HostChange, Outcome};
+use aright_shared::task::TaskState;
 use aright_shared::time::{DAY, HOUR};
 use aright_shared::wire::{Orders, RenewReply, RenewRequest};
 
-use crate::dispatch::started;
+use crate::dispatch::{started, tasks, wait};
+use crate::jobs::{at_once, create};
 use crate::world::{Agent, World, names_all, problem, task_report};
 
 async fn revoke(world: &World, agent: &Agent, reason: &str) {
@@ -52,19 +54,37 @@ async fn a_held_check_in_is_refused_at_once_and_for_good() {
     assert_eq!(still.kind, "revoked", "also after a restart");
 }
 
-/// Whatever the order of check-ins and revocation: memory may still say that the host may have work.
 #[tokio::test]
-async fn what_was_claimed_after_the_revocation_is_not_delivered() {
+async fn what_waits_for_a_revoked_host_ends_and_what_was_queued_behind_its_back_is_not_delivered() {
     let world = World::start().await;
-    let (mut agent, _) = started(&world).await;
+    let (mut agent, job) = started(&world).await;
     let (_, first) = agent.task().await;
     agent.running(&first).await.expect("acknowledged");
     agent.result(&task_report(&first.task, Outcome::Fixed, HostChange::Kept)).await.expect("stored");
     revoke(&world, &agent, "").await;
+    let run = wait(&world, &job, |run| run.state.is_final()).await;
+    assert_eq!(run.state, RunState::Completed);
+    let mut ends: Vec<_> = tasks(&world).await.into_iter().map(|task| task.outcome).collect();
+    ends.sort();
+    assert_eq!(ends, [Some(Outcome::Fixed), Some(Outcome::Cancelled)]);
+
+    // Whatever the order of check-ins, runs and revocation: what memory says may be older than the store.
     let live = world.server.app.presence.agent(&agent.asset).expect("is there");
     live.state().revoked = false;
+    create(&world, &at_once()).await.expect("saved");
+    until_queued(&world).await;
     live.state().work = true;
     assert!(agent.check_in(2).await.expect("orders").tasks.is_empty());
+}
+
+async fn until_queued(world: &World) {
+    for _ in 0..200 {
+        if tasks(world).await.iter().any(|task| task.state == TaskState::Queued) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no task was queued: {:#?}", tasks(world).await);
 }
 
 #[tokio::test]

@@ -63,16 +63,18 @@ fn with_the_controller_away_or_silent_leaving_ends_and_says_what_is_to_be_done()
     controller.stop()?;
     let away = leave(&chamber, &["--state", STATE])?;
     ensure!(away.status.code() == Some(1) && said(&away).contains(&todo), "{away:?}");
-    // Connections are taken, and nobody ever answers.
-    let (one, two) = (listen(&lab)?, listen(&lab)?);
-    let urls =
-        format!("controllers = [\"https://{}\", \"https://{}\"]\n", one.local_addr()?, two.local_addr()?);
-    chamber.write("/etc/aright/agent.toml", &urls)?;
+    // Connections are taken, and nobody ever answers: each would be waited for as long as one may be.
+    let silent: Vec<_> = (0..4).map(|_| listen(&lab)).collect::<Result<_, _>>()?;
+    let urls: Vec<_> = silent
+        .iter()
+        .map(|one| Ok(format!("https://{}", one.local_addr()?)))
+        .collect::<anyhow::Result<_>>()?;
+    chamber.write("/etc/aright/agent.toml", &format!("controllers = {urls:?}\n"))?;
     let since = Instant::now();
-    let silent = leave(&chamber, &["--state", STATE])?;
-    ensure!(silent.status.code() == Some(1) && said(&silent).contains(&todo), "{silent:?}");
+    let unheard = leave(&chamber, &["--state", STATE])?;
+    ensure!(unheard.status.code() == Some(1) && said(&unheard).contains(&todo), "{unheard:?}");
     println!(
-        "figure: leaving ended after {:.1} s with two controllers that never answer",
+        "figure: leaving ended after {:.1} s with four controllers that never answer",
         since.elapsed().as_secs_f64()
     );
 
