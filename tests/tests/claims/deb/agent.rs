@@ -38,13 +38,15 @@ const NOTES: &[&str] = &[
 #[test]
 fn on_debian_12_a_purge_leaves_nothing_and_revokes() -> anyhow::Result<()> {
     needs!(skip::HOSTS, skip::PACKAGES);
-    whole_life(Release::Debian12, Away::No)
+    println!("figure: {}", whole_life(Release::Debian12, Away::No)?);
+    Ok(())
 }
 
 #[test]
 fn on_debian_13_with_the_controller_away_a_purge_leaves_nothing_and_says_so() -> anyhow::Result<()> {
     needs!(skip::HOSTS, skip::PACKAGES);
-    whole_life(Release::Debian13, Away::AtThePurge)
+    println!("figure: {}", whole_life(Release::Debian13, Away::AtThePurge)?);
+    Ok(())
 }
 
 /// Whether the controller is there.
@@ -54,7 +56,8 @@ enum Away {
     AtThePurge,
 }
 
-fn whole_life(release: Release, away: Away) -> anyhow::Result<()> {
+/// What it came to, in a line.
+fn whole_life(release: Release, away: Away) -> anyhow::Result<String> {
     let lab = Lab::new()?;
     let mut controller = Controller::start(&lab)?;
     let cli = Cli::log_in(&controller)?;
@@ -112,13 +115,12 @@ fn whole_life(release: Release, away: Away) -> anyhow::Result<()> {
     ensure!(left.is_empty(), "left by the purge: {left:?}");
     ensure!(host.stdout(&["systemctl", "is-system-running"])? == "running");
 
-    println!(
-        "figure: on Debian {} the package enrols while it is installed, {fixed} of {fixed} fixed, still so after a \
+    Ok(format!(
+        "on Debian {} the package enrols while it is installed, {fixed} of {fixed} fixed, still so after a \
          reboot, a removal and a purge; of {} files and folders that it brought or made none is left",
         release.number(),
         new_in(&stock, &working).difference(&fixes).count()
-    );
-    Ok(())
+    ))
 }
 
 /// The variables by which a package enrols.
