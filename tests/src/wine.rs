@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, ensure};
 use aright_shared::digest::Digest;
@@ -55,7 +55,20 @@ impl Wine {
         let disk = tempfile::Builder::new().prefix("wine-").tempdir_in(lab.folder())?;
         let layers = format!("{}:{}", booted.display(), root.display());
         success(lab.command("sh").args(["-euc", MOUNTS, "sh", &layers]).arg(disk.path()))?;
-        Ok(Self { disk, lab: lab.clone() })
+        let wine = Self { disk, lab: lab.clone() };
+        wine.switch_on()?;
+        Ok(wine)
+    }
+
+    /// What runs from then on holds nobody's output, so that a program's end is not waited for in vain.
+    fn switch_on(&self) -> anyhow::Result<()> {
+        let mut server = self.command("wineserver");
+        server.arg("--persistent");
+        for mut first in [server, self.windows("wineboot")] {
+            let status = first.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+            ensure!(status.success(), "{first:?}: {status}");
+        }
+        Ok(())
     }
 
     /// A Windows program, by name or path.

@@ -9,6 +9,7 @@ use aright_tests::{Lab, Wine, msi_package, needs, skip};
 const DATA: &str = r"C:\ProgramData\Aright";
 const PROGRAM: &str = r"C:\Program Files\Aright\aright-agent.exe";
 const PROGRAMS: &str = r"HKLM\Software\Microsoft\Windows\CurrentVersion\Uninstall";
+const TOLD: &str = r"HKLM\SOFTWARE\Aright\Agent";
 const EVENTS: &str = r"HKLM\SYSTEM\CurrentControlSet\Services\EventLog\Application\aright-agent";
 
 /// Nobody answers there: a controller that is away stops no installation.
@@ -29,10 +30,12 @@ fn an_upgrade_keeps_the_data_and_a_removal_leaves_nothing() -> anyhow::Result<()
 
     wine.install(&old, &PROPERTIES)?;
     is_installed(&wine, "0.1.0")?;
+    was_told(&wine)?;
     fs::write(wine.file(&format!(r"{DATA}\witness")), "kept")?;
 
     wine.install(&new, &[])?;
     is_installed(&wine, "0.1.1")?;
+    was_told(&wine)?;
     ensure!(fs::read_to_string(wine.file(&format!(r"{DATA}\witness")))? == "kept");
     let refused = wine.install(&old, &[]);
     ensure!(refused.is_err(), "an older package replaced a newer one");
@@ -55,6 +58,16 @@ fn is_installed(wine: &Wine, version: &str) -> anyhow::Result<()> {
     ensure!(ours.contains(&format!("\"DisplayVersion\"=\"{version}\"")), "{ours}");
     let events = wine.registry(EVENTS)?.context("no source of events")?;
     ensure!(events.contains("\"TypesSupported\"=dword:00000007"), "{events}");
+    Ok(())
+}
+
+/// All that the installer was told waits for the controller.
+fn was_told(wine: &Wine) -> anyhow::Result<()> {
+    let told = wine.registry(TOLD)?.context("the service was told nothing")?;
+    let names = ["ControllerUrl", "EnrollKey", "CaFingerprint", "TrustFingerprint"];
+    for (name, (_, value)) in names.iter().zip(PROPERTIES) {
+        ensure!(told.contains(&format!("\"{name}\"=\"{value}\"")), "{name} is not {value} in {told}");
+    }
     Ok(())
 }
 
