@@ -3,6 +3,7 @@
 
 mod away;
 mod backup;
+mod both_systems;
 mod cancel;
 mod clock;
 mod crash;

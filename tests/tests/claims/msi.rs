@@ -1,6 +1,8 @@
 //! The agent's package for Windows: what it installs, what an upgrade keeps, and that a removal leaves nothing.
 //! Judged by the registry, the service manager and the disk, under Wine.
 
+mod job;
+
 use std::fs;
 
 use anyhow::{Context as _, ensure};
