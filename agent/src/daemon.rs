@@ -111,7 +111,8 @@ impl Agent {
         let floor = Floor::new(state.read("controller-time.json")?);
         let link = open_link(&identity, &floor, &state)?;
         let trust = state.trust()?;
-        let history = state.read("history.json")?;
+        // Where it cannot be read everything is told once more.
+        let history = state.read("history.json").unwrap_or_default();
         Ok(Self {
             config,
             identity,
