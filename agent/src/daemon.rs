@@ -129,7 +129,8 @@ impl Agent {
         let turn = Turn::of(controllers::in_order(&config, &identity))?;
         let link = open_link(turn.url(), &config, &identity, &floor, &state)?;
         let trust = state.trust()?;
-        let history = state.read("history.json")?;
+        // Where it cannot be read everything is told once more.
+        let history = state.read("history.json").unwrap_or_default();
         Ok(Self {
             config,
             identity,

@@ -68,15 +68,18 @@ opaque_id!(/// One script on one asset in one run.
     TaskId, "task id");
 impl TaskId {
     /// The id of one script on one asset in one run: the same whenever the run begins. A controller that was
-    /// restored to before then makes the task that its agent remembers, and not another.
-    pub fn of(run: &RunId, asset: &AssetId, script: Digest) -> Self {
-        let text = format!("{run} {asset} {script}");
+    /// restored to before then makes the task that its agent remembers, and not another. Ids sort by the age of
+    /// their runs, then by asset, then by `rank`.
+    pub fn of(run: &RunId, asset: &AssetId, script: Digest, rank: u16) -> Self {
+        let of_asset = Digest::of(format!("{run} {asset}").as_bytes());
+        let of_all = Digest::of(format!("{run} {asset} {script}").as_bytes());
         let mut bytes = [0; 16];
-        bytes.copy_from_slice(&Digest::of(text.as_bytes()).as_bytes()[..16]);
-        // As old as its run, so that it sorts as others do.
         if let Ok(run) = uuid::Uuid::try_parse(run.as_str()) {
             bytes[..6].copy_from_slice(&run.as_bytes()[..6]);
         }
+        bytes[6..11].copy_from_slice(&of_asset.as_bytes()[..5]);
+        bytes[11..13].copy_from_slice(&rank.to_be_bytes());
+        bytes[13..].copy_from_slice(&of_all.as_bytes()[..3]);
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string())
     }
 }
@@ -142,6 +145,17 @@ mod tests {
         assert_eq!(id.as_str().parse::<TaskId>().expect("its own text"), id);
         assert!(id.as_str().to_uppercase().parse::<TaskId>().is_err());
         assert!("../../etc/passwd".parse::<TaskId>().is_err());
+    }
+
+    #[test]
+    fn a_tasks_id_is_the_same_again_and_sorts_by_rank() {
+        let (run, asset, script) = (RunId::new(), AssetId::new(), Digest::of(b"script"));
+        let id = |rank| TaskId::of(&run, &asset, script, rank);
+        assert_eq!(id(1), id(1));
+        assert!(id(1) < id(2) && id(2) < id(0x8000));
+        assert_eq!(id(1).as_str().parse::<TaskId>().expect("an id"), id(1));
+        assert_ne!(TaskId::of(&run, &asset, Digest::of(b"other"), 1), id(1));
+        assert_ne!(TaskId::of(&run, &AssetId::new(), script, 1), id(1));
     }
 
     #[test]

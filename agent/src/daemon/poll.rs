@@ -51,7 +51,7 @@ pub async fn run(agent: Arc<Agent>, orders: mpsc::Sender<Work>) -> anyhow::Resul
             disabled: agent.disabled(),
             agent_version: AGENT_VERSION.into(),
             history: agent.history(),
-            trust: if tell_trust { Some(agent.state.trust_envelope()?) } else { None },
+            trust: tell_trust.then(|| agent.state.trust_envelope().ok()).flatten(),
         };
         let result = check_in_once(&agent, &check_in).await;
         if take_turns(&agent, result.as_ref().err())? {

@@ -1,10 +1,12 @@
 //! A run begins: selection, eligibility, posture, licence, approval and values are looked at again, and every
 //! script that was chosen for an asset becomes a task, queued, or ended at once with its reason.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use aright_shared::api::Selection;
+use aright_shared::content::script::Origin;
+use aright_shared::digest::Digest;
 use aright_shared::id::{AssetId, JobId, RunId, TaskId};
 use aright_shared::task::{TaskKind, TaskState};
 use aright_shared::time::{Millis, SECOND};
@@ -48,7 +50,7 @@ fn plan(app: &Arc<App>, tx: &Tx<'_>, run: &RunId, job: &Job, now: Millis) -> Res
     }
     let judge = Judge::new(app, tx, &job.spec, &scripts, now)?;
     let local_due = runs::get(tx, run)?.and_then(|run| run.local_due);
-    let mut waiting = HashSet::new();
+    let (ranks, mut waiting) = (ranks(&scripts), HashSet::new());
     for asset in &chosen.assets {
         let not_before = match local_due {
             Some(local) => Some(schedule::instant(local, &zone(tx, asset)?).max(now)),
@@ -56,7 +58,8 @@ fn plan(app: &Arc<App>, tx: &Tx<'_>, run: &RunId, job: &Job, now: Millis) -> Res
         };
         let mut position = 0;
         for (one, fate) in judge.fates(asset, chosen.of_asset(asset)) {
-            let Some(task) = task(run, &job.id, asset, one, fate, now) else { continue };
+            let rank = ranks.get(&one.row.digest).copied().unwrap_or_default();
+            let Some(task) = task(run, &job.id, asset, (one, rank), fate, now) else { continue };
             let task = Task { position, not_before, ..task };
             if task.state == TaskState::Queued && waiting.insert(asset.clone()) {
                 run_assets::insert(tx, run, asset)?;
@@ -85,7 +88,24 @@ fn zone(tx: &Tx<'_>, asset: &AssetId) -> Result<String, Refused> {
     Ok(assets::get(tx, asset)?.map(|asset| asset.facts.timezone).unwrap_or_default())
 }
 
-fn task(run: &RunId, job: &JobId, asset: &AssetId, one: &Selected, fate: Fate, now: Millis) -> Option<Task> {
+/// In the order of the scripts; one of people's own has the same whatever library scripts are offered beside it.
+fn ranks(scripts: &[Selected]) -> HashMap<Digest, u16> {
+    let (mut library, mut own) = (0.., 0x8000..);
+    let mut next = |one: &Selected| match one.row.origin {
+        Origin::Library => library.next(),
+        _ => own.next(),
+    };
+    scripts.iter().filter_map(|one| Some((one.row.digest, next(one)?))).collect()
+}
+
+fn task(
+    run: &RunId,
+    job: &JobId,
+    asset: &AssetId,
+    (one, rank): (&Selected, u16),
+    fate: Fate,
+    now: Millis,
+) -> Option<Task> {
     let (resolved, end) = match fate {
         Fate::Runs(resolved) => (resolved, None),
         Fate::Ends(end) => (Resolved::default(), Some(end)),
@@ -94,7 +114,7 @@ fn task(run: &RunId, job: &JobId, asset: &AssetId, one: &Selected, fate: Fate, n
     let cause = Cause::Run { job: job.clone(), run: run.clone() };
     let timeout_ms = i64::from(one.script.timeout_s) * SECOND;
     Some(Task {
-        id: TaskId::of(run, asset, one.row.digest),
+        id: TaskId::of(run, asset, one.row.digest, rank),
         state: if end.is_some() { TaskState::Ended } else { TaskState::Queued },
         ended: end.as_ref().map(|_| now),
         end,

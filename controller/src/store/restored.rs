@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use aright_shared::id::{AssetId, HistoryId};
 use aright_shared::time::Millis;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 
 use super::conn::{millis_opt, parsed};
-use super::{Conn, StoreError, Tx, assets, audit, migrate, settings, snapshot};
+use super::{Conn, StoreError, Tx, assets, audit, migrate, sessions, settings, snapshot};
 
 const HISTORY: &str = "history";
 const RESTORED: &str = "restored";
@@ -109,7 +109,7 @@ fn change(tx: &Tx<'_>, barred: &[Barred], restored: Restored) -> Result<usize, S
             assets::quarantine(tx, &one.asset, why, *at)?;
         }
     }
-    tx.execute("DELETE FROM sessions", params![])?;
+    sessions::delete_all(tx)?;
     settings::put(tx, HISTORY, HistoryId::new().as_str())?;
     settings::put(tx, RESTORED, &serde_json::to_string(&Some(restored))?)?;
     let detail = format!("from a backup of {}; {anew} revocations kept of what was there", restored.taken);

@@ -36,6 +36,11 @@ pub fn delete(tx: &Tx<'_>, token: Digest) -> Result<(), StoreError> {
     Ok(())
 }
 
+pub fn delete_all(tx: &Tx<'_>) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM sessions", [])?;
+    Ok(())
+}
+
 pub fn delete_of_user(tx: &Tx<'_>, user: &str) -> Result<(), StoreError> {
     tx.execute("DELETE FROM sessions WHERE user_name = $1", params![user])?;
     Ok(())

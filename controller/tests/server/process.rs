@@ -258,7 +258,13 @@ fn a_newer_schema_is_refused_with_what_to_do_and_left_as_it_is() {
     let raise = "INSERT INTO schema_versions (version) VALUES (99)";
     rusqlite::Connection::open(&path).and_then(|db| db.execute(raise, [])).expect("raised");
     let bytes = std::fs::read(&path).expect("reads");
-    let output = command(&data).output().expect("ends");
+    let mut child = command(&data).spawn().expect("starts");
+    let until = Instant::now() + Duration::from_secs(20);
+    while child.try_wait().expect("asked").is_none() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = child.kill();
+    let output = child.wait_with_output().expect("ends");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("version 99") && said.contains("start the newer aright-controller"), "{said}");

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use aright_controller::commands::{backup, restore};
-use aright_shared::api::{Asset, NewJob, TaskDetail};
+use aright_shared::api::{Asset, Job, NewJob, Page, Run, RunState, Task, TaskDetail};
 use aright_shared::envelope::{Envelope, TRUST};
+use aright_shared::id::RunId;
 use aright_shared::outcome::{HostChange, Outcome};
 use aright_shared::task::TaskState;
 use aright_shared::trust::TrustDocument;
@@ -173,6 +174,54 @@ async fn an_agent_is_ordered_nothing_until_it_has_told_all_and_what_ran_is_not_o
     let forgotten = problem(newcomer.check_in(0).await);
     assert_eq!(forgotten.kind, "asset-forgotten");
     names_all(&forgotten);
+}
+
+#[tokio::test]
+async fn of_a_backup_older_than_agents_remember_nothing_that_waited_is_begun() {
+    let mut world = World::start().await;
+    let mut agent = world.enroll("web1").await;
+    scripts::approved(&world).await;
+    let job = scripts::job_of(&agent.asset);
+    let queued: Job = world.operator.post("/api/v1/jobs", &job).await.expect("saved");
+    let run = queued.runs[0].id.clone();
+    until_executing(&world, &run).await;
+    let pending = NewJob { hold_s: Some(3), ..job };
+    let pending: Job = world.operator.post("/api/v1/jobs", &pending).await.expect("saved");
+    let kept = take(&world);
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    world = world
+        .restored(|data| {
+            put(&kept, data, true).expect("restored");
+            // As if it were of yesterday.
+            let db = rusqlite::Connection::open(data.join("aright.db")).expect("opens");
+            db.execute_batch(
+                "UPDATE tasks SET queued_at = queued_at - 90000000; \
+                 UPDATE settings SET value = json_set(value, '$.taken', json_extract(value, '$.taken') - 86400000) \
+                 WHERE name = 'restored'",
+            )
+            .expect("aged");
+        })
+        .await;
+    let tasks: Page<Task> = world.operator.get(&format!("/api/v1/tasks?run={run}")).await.expect("listed");
+    let ends: Vec<_> = tasks.items.iter().map(|task| (task.outcome, task.change)).collect();
+    assert_eq!(ends, [(Some(Outcome::Interrupted), Some(HostChange::Unknown))]);
+    let pending: Job = world.operator.get(&format!("/api/v1/jobs/{}", pending.id)).await.expect("shown");
+    assert_eq!(pending.runs[0].state, RunState::Cancelled);
+    assert!(pending.runs[0].detail.contains("older than agents remember"), "{:?}", pending.runs[0]);
+    let certificate = agent.reply.certificate.clone();
+    meets(&mut agent, &world, &certificate);
+    assert!(agent.check_in(1).await.expect("orders").tasks.is_empty());
+}
+
+async fn until_executing(world: &World, run: &RunId) {
+    for _ in 0..100 {
+        let run: Run = world.operator.get(&format!("/api/v1/runs/{run}")).await.expect("shown");
+        if run.state == RunState::Executing {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("it did not begin");
 }
 
 async fn revoke(world: &World, agent: &Agent) {

@@ -63,7 +63,7 @@ async fn play(
     figures: &mut Vec<String>,
 ) -> anyhow::Result<()> {
     let root = ground.controller.signing_key("offline/trust-root.key")?;
-    let mut world = World::start(ground, seed).await?;
+    let mut world = World::start(ground, seed, 2).await?;
     let slow = Scene::new("backup", seed, Box::new(slow)).without(REVOKED.into());
     world.play(slow);
     real.cli.text(&["asset", "revoke", world.agents[REVOKED[0]].asset.as_str()])?;

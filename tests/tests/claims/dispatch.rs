@@ -40,7 +40,7 @@ fn five_hundred_agents_lose_nothing_run_nothing_twice_and_halt_in_time() -> anyh
 
 async fn play(ground: Ground, seed: u64, figures: &mut Vec<String>) -> anyhow::Result<()> {
     let since = Instant::now();
-    let world = World::start(ground, seed).await?;
+    let world = World::start(ground, seed, 20).await?;
     figures.push(format!("{AGENTS} agents enrolled in {:.1} s", since.elapsed().as_secs_f64()));
     figures.push(scene("all at once", weather::all_at_once(&world)).await?);
     let (n, k) = (Share::Number(20), Share::Number(8));

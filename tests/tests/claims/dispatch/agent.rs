@@ -2,7 +2,7 @@
 //! the [`Ledger`] only.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub struct Stage {
     pub scene: watch::Sender<Arc<Scene>>,
     /// How many tasks are in some agent's hands.
     pub in_hand: AtomicUsize,
+    /// How long check-ins are held.
+    pub wait_s: u32,
     /// How many results were told once more to a restored controller.
     pub told_again: AtomicUsize,
 }
@@ -67,8 +69,6 @@ pub struct Agent {
     /// Everything that was acknowledged, and the controller's history to which all of it was.
     kept: Mutex<Vec<TaskReport>>,
     history: Mutex<Option<HistoryId>>,
-    /// The last check-in came back.
-    met: AtomicBool,
     root: PublicKey,
     trust_version: AtomicU64,
     stage: Arc<Stage>,
@@ -126,7 +126,6 @@ impl Agent {
             again: Mutex::default(),
             kept: Mutex::default(),
             history: Mutex::default(),
-            met: AtomicBool::new(true),
             root: reply.root,
             trust_version: AtomicU64::new(1),
             stage,
@@ -203,7 +202,7 @@ impl Agent {
         let told = CheckIn {
             counter,
             machine: self.machine,
-            wait_s: if self.met.swap(false, Ordering::Relaxed) { 20 } else { 0 },
+            wait_s: self.stage.wait_s,
             observations: Some(self.observations),
             trust_version: self.trust_version.load(Ordering::Relaxed),
             clock: Some(ClockReading { offset_ms: 3, bound_ms: 5 }),
@@ -214,7 +213,6 @@ impl Agent {
         };
         let orders: Orders = self.client.post("/agent/v1/check-in", &told).await?;
         self.counter.fetch_max(counter + 1, Ordering::Relaxed);
-        self.met.store(true, Ordering::Relaxed);
         if let Some(envelope) = &orders.trust {
             match envelope.open::<TrustDocument>(TRUST, &[self.root], 1) {
                 Ok(document) => self.trust_version.store(document.version, Ordering::Relaxed),

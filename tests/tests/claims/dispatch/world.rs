@@ -87,8 +87,8 @@ impl Ground {
 }
 
 impl World {
-    /// Everybody enrolled, reported, and waiting for work.
-    pub async fn start(ground: Ground, seed: u64) -> anyhow::Result<Self> {
+    /// Everybody enrolled, reported, and waiting for work; for so long at a time.
+    pub async fn start(ground: Ground, seed: u64, wait_s: u32) -> anyhow::Result<Self> {
         let Ground { controller, number: all, script, secret, agents, operators, password } = ground;
         let operator = log_in(&operators, &password).await?;
         let calm = Scene::new("calm", seed, Box::new(|coming, _| Fate::well(coming.custom)));
@@ -96,6 +96,7 @@ impl World {
             ledger: Ledger::default(),
             scene: watch::Sender::new(Arc::new(calm)),
             in_hand: AtomicUsize::new(0),
+            wait_s,
             told_again: AtomicUsize::new(0),
         });
         let mut enrolling = JoinSet::new();
