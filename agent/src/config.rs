@@ -9,7 +9,7 @@ use aright_shared::digest::Digest;
 use aright_shared::id::Key;
 use serde::{Deserialize, Serialize};
 
-use crate::{paths, secret_file};
+use crate::{paths, secret_file, system};
 
 /// The settings file, every key optional. An unknown key is an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,6 +151,7 @@ impl Config {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
+        system::check_settings(path)?;
         let config: Self =
             toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))?;
         config.check().with_context(|| format!("{} is not valid", path.display()))?;

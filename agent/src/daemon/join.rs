@@ -16,6 +16,9 @@ use crate::service;
 /// Somebody has to do something first: another key, another fingerprint.
 const REFUSED_PAUSE: Duration = Duration::from_secs(300);
 
+/// How soon an enrolment by hand beside the service is seen.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 pub fn is_enrolled(config: &Config) -> anyhow::Result<bool> {
     Ok(StateDir::open(&config.state)?.identity()?.is_some())
 }
@@ -25,8 +28,20 @@ pub fn is_enrolled(config: &Config) -> anyhow::Result<bool> {
 /// # Errors
 /// agent.toml does not say how.
 pub async fn until_enrolled(config: &Config) -> anyhow::Result<()> {
-    if config.enroll_key_file.is_none() && service::told()?.key.is_none() {
-        bail!("this host is not enrolled; next: aright-agent enroll --help");
+    let nobody_said_how =
+        || Ok::<_, anyhow::Error>(config.enroll_key_file.is_none() && service::told()?.key.is_none());
+    if nobody_said_how()? {
+        let remedy = "this host is not enrolled; next: aright-agent enroll --help";
+        if !service::is_installed() {
+            bail!(remedy);
+        }
+        warn!("{remedy}");
+        while nobody_said_how()? {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            if is_enrolled(config)? {
+                return Ok(());
+            }
+        }
     }
     let key = NewKey::make()?;
     let mut backoff = Backoff::default();

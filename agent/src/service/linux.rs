@@ -25,6 +25,11 @@ pub fn run(daemon: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyh
     daemon()
 }
 
+/// Whether the service waits until somebody enrols the host: here its unit starts it only then.
+pub fn is_installed() -> bool {
+    false
+}
+
 /// What an installer was told for the service: here it enrols itself, by the environment.
 ///
 /// # Errors

@@ -30,7 +30,7 @@ use crate::windows::events::{EventLog, SOURCE};
 pub const NAME: &str = "aright-agent";
 
 /// How long a stop may take: a fix in progress is finished or undone before.
-const STOP_WITHIN: Duration = Duration::from_secs(90);
+const STOP_WITHIN: Duration = Duration::from_secs(330);
 
 type Daemon = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
 
@@ -126,6 +126,11 @@ fn say(state: ServiceState, wait_hint: Duration, failure: u32) {
     if let Err(error) = told {
         warn!("service control manager: {error}");
     }
+}
+
+/// Started by the service control manager: a host that nobody enrolled yet waits for that.
+pub fn is_installed() -> bool {
+    STATUS.get().is_some()
 }
 
 /// Where the installer leaves what it was told for the service.

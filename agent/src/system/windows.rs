@@ -44,8 +44,14 @@ pub fn private_file() -> OpenOptions {
 /// # Errors
 /// Its access list cannot be set.
 pub fn check_private(path: &Path) -> anyhow::Result<()> {
-    security::set_of_file(path, security::PRIVATE)
-        .with_context(|| format!("cannot keep others out of {}", path.display()))
+    // Whoever made the folder above could put another one in its place.
+    for folder in [path.parent(), Some(path)].into_iter().flatten() {
+        if folder == path || folder.ends_with("Aright") {
+            security::set_of_file(folder, security::PRIVATE)
+                .with_context(|| format!("cannot keep others out of {}", folder.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether nobody but system and administrators may read a file.
@@ -57,6 +63,20 @@ pub fn check_secret(path: &Path, _file: &File) -> anyhow::Result<()> {
     anyhow::ensure!(
         security::is_private(&security::of_file(path)?),
         "others than system and administrators may read {shown}; next: icacls \"{shown}\" /inheritance:r /grant *S-1-5-18:F *S-1-5-32-544:F"
+    );
+    Ok(())
+}
+
+/// Whether nobody but system and administrators wrote the settings: below ProgramData everybody may make a folder.
+///
+/// # Errors
+/// It cannot be looked at; or others may write it, and the remedy.
+pub fn check_settings(path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    anyhow::ensure!(
+        security::is_private(&security::of_file(path)?),
+        "others than system and administrators may write {shown}; next: look through it, then icacls \"{shown}\" \
+         /setowner *S-1-5-32-544 and /inheritance:r /grant *S-1-5-18:F *S-1-5-32-544:F"
     );
     Ok(())
 }

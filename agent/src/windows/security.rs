@@ -23,16 +23,20 @@ use super::{code, ok, wide};
 /// What is looked at and given back. Audit lists and labels are left as they are.
 const WHAT: u32 = OWNER_SECURITY_INFORMATION | GROUP_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION;
 
-/// System and administrators alone, inherited by all below, nothing inherited from above.
-pub const PRIVATE: &str = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)";
+/// System and administrators alone, inherited by all below, nothing inherited from above; administrators own it, since
+/// an owner may change the list.
+pub const PRIVATE: &str = "O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)";
 
-/// Whether an access list lets nobody in but system, administrators and the owner.
+/// Whether an access list lets nobody in but system and administrators, who own it too.
 pub fn is_private(sddl: &str) -> bool {
+    if !sddl.starts_with("O:BA") && !sddl.starts_with("O:SY") {
+        return false;
+    }
     let list = sddl.split_once("D:").map(|(_, list)| list).unwrap_or_default();
     let mut entries = list.split('(').skip(1).peekable();
     let trusted = |entry: &str| {
         let whom = entry.trim_end_matches(')').rsplit(';').next();
-        matches!(whom, Some("SY" | "BA" | "OW"))
+        matches!(whom, Some("SY" | "BA"))
     };
     // Without an entry everybody may (no list) or nobody (an empty one): not ours either way.
     entries.peek().is_some() && entries.all(trusted)
