@@ -39,10 +39,7 @@ fn an_installed_agent_fixes_and_takes_back() -> anyhow::Result<()> {
         ("CA_FINGERPRINT", &key.authority),
         ("TRUST_FINGERPRINT", &key.trust),
     ];
-    let log = wine.install(&old, &told)?;
-    // Wine lists every property, hidden ones too; Windows masks those of `MsiHiddenProperties`.
-    let tells = |line: &str| line.contains(&key.secret) && !line.starts_with("Property(");
-    ensure!(!log.lines().any(tells), "the installer's log tells the key");
+    wine.install(&old, &told)?;
     is_installed(&wine, "0.1.0")?;
     let asset =
         until("the host", PATIENCE, || Ok(cli.assets()?.into_iter().find(|asset| asset.postures.fail > 0)))?;
