@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use aright_tests::packages::{PACKAGES, install, package, unpack};
-use aright_tests::{Cli, Controller, Host, Lab, Place as _, skip};
+use aright_tests::{Cli, Controller, Host, Lab, Place as _, Wine, msi_package, skip};
 
 const MB: f64 = 1e6;
 /// After the first report, so that nothing of it is still under way.
@@ -21,6 +21,9 @@ const REST: Duration = Duration::from_secs(20);
 const BINARY_MB: f64 = 5.0;
 const DEB_MB: f64 = 2.5;
 const RSS_MB: f64 = 6.0;
+const MSI_MB: f64 = 3.5;
+/// On Windows itself.
+const PRIVATE_MB: f64 = 8.0;
 
 fn main() -> anyhow::Result<()> {
     if skip::lacking(&[skip::HOSTS, skip::PACKAGES]) {
@@ -40,7 +43,44 @@ fn main() -> anyhow::Result<()> {
     say(&format!(
         "figure: agent, idle PSS (Linux): {:.2} MB, of it its own {:.2} MB",
         memory.pss, memory.private
-    ))
+    ))?;
+    if skip::lacking(&[skip::WINDOWS]) {
+        return Ok(());
+    }
+    windows(&Lab::new()?)
+}
+
+/// Under Wine, whose own libraries lie in the same process: an upper bound of what Windows would count.
+fn windows(lab: &Lab) -> anyhow::Result<()> {
+    let msi = msi_package(lab, "0.1.0")?;
+    let controller = Controller::start(lab)?;
+    let cli = Cli::log_in(&controller)?;
+    let wine = Wine::new(lab)?;
+    let key = cli.enroll_key(1)?;
+    let url = controller.agents_url();
+    let told = [
+        ("CONTROLLER_URL", url.as_str()),
+        ("ENROLL_KEY", &key.secret),
+        ("CA_FINGERPRINT", &key.authority),
+        ("TRUST_FINGERPRINT", &key.trust),
+    ];
+    wine.install(&msi, &told)?;
+    cli.reported()?;
+    std::thread::sleep(REST);
+    against(
+        "agent, program (Windows)",
+        size(&wine.file(r"C:\Program Files\Aright\aright-agent.exe"))?,
+        BINARY_MB,
+    )?;
+    against("agent, MSI", size(&msi)?, MSI_MB)?;
+    let service = |entry: fs::DirEntry| {
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        (line.contains("aright-agent.exe") && line.trim_end().ends_with("run")).then(|| entry.path())
+    };
+    let process = fs::read_dir("/proc")?.flatten().find_map(service).context("no service under Wine")?;
+    let memory = Memory::of(&fs::read_to_string(process.join("smaps_rollup"))?)?;
+    against("agent, idle private with Wine's own (Windows)", memory.private, PRIVATE_MB)
 }
 
 struct Memory {
@@ -67,12 +107,19 @@ fn idle(lab: &Lab, agent: &Path) -> anyhow::Result<Memory> {
     let pid = host.stdout(&["systemctl", "show", "--value", "-p", "MainPID", "aright-agent"])?;
     let rollup = host.read(&format!("/proc/{pid}/smaps_rollup"))?;
     say(&rollup)?;
-    let kb = |what: &str| -> anyhow::Result<f64> {
-        let line = rollup.lines().find_map(|line| line.strip_prefix(what)).context("no such count")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0 / MB)
-    };
-    let private = kb("Private_Clean:")? + kb("Private_Dirty:")?;
-    Ok(Memory { rss: kb("Rss:")?, pss: kb("Pss:")?, private })
+    Memory::of(&rollup)
+}
+
+impl Memory {
+    /// Of proc_pid_smaps_rollup(5).
+    fn of(rollup: &str) -> anyhow::Result<Self> {
+        let kb = |what: &str| -> anyhow::Result<f64> {
+            let line = rollup.lines().find_map(|line| line.strip_prefix(what)).context("no such count")?;
+            Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0 / MB)
+        };
+        let private = kb("Private_Clean:")? + kb("Private_Dirty:")?;
+        Ok(Self { rss: kb("Rss:")?, pss: kb("Pss:")?, private })
+    }
 }
 
 fn size(file: &Path) -> anyhow::Result<f64> {
