@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aright_shared::time::{Clock as _, Millis, WallClock};
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::authority::Authority;
 use crate::backup::{self, DATABASE, Manifest};
@@ -213,7 +213,8 @@ impl Place {
             data::sync(&self.above)?;
             return Ok(None);
         }
-        renameat2(AT_FDCWD, from, AT_FDCWD, &self.root, RenameFlags::RENAME_EXCHANGE).with_context(failed)?;
+        // By number: the C library has it since 2.28 only.
+        renameat_with(CWD, from, CWD, &self.root, RenameFlags::EXCHANGE).with_context(failed)?;
         let aside = self.aside(now);
         fs::rename(from, &aside)?;
         data::sync(&self.above)?;
