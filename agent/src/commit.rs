@@ -109,8 +109,7 @@ fn one(
 ) -> Result<((u64, u64), Place), PlaceError> {
     let Change { path, before, after } = change;
     let Some(place) = tree.place(path)? else {
-        let expected = before.clone().map(Box::new);
-        return Err(PlaceError::Clash { path: place::shown(path), expected, found: None });
+        return Err(PlaceError::clash(path, before.as_ref(), None));
     };
     let step = Step { from: before.as_ref(), to: after.as_ref(), mtime: None, aside };
     place.change(step, || content(path))?;

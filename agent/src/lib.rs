@@ -3,8 +3,6 @@
 //! `daemon` → `link`, `task` → `stage`, `cage`, `commit`, `evaluate` → `probe`.
 //! `cage` knows no jobs, probes know no network.
 
-#[cfg_attr(target_os = "linux", path = "activate/linux.rs")]
-#[cfg_attr(windows, path = "activate/windows.rs")]
 pub mod activate;
 #[cfg(target_os = "linux")]
 pub mod cage;

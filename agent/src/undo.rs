@@ -100,11 +100,7 @@ fn one(
     let Some(place) = tree.place(path)? else {
         return match before {
             None => Ok(None),
-            Some(_) => Err(PlaceError::Clash {
-                path: crate::commit::place::shown(path),
-                expected: after.cloned().map(Box::new),
-                found: None,
-            }),
+            Some(_) => Err(PlaceError::clash(path, after, None)),
         };
     };
     place.settle(Step { from: before, to: after, mtime: None, aside: &Aside::of_commit(task, n) })?;

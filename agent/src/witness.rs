@@ -52,8 +52,7 @@ impl Declared {
     /// Whether a change of a path is declared. `before` is [`Declared::look`] of then.
     pub fn names(&self, before: &Things, path: &Path) -> bool {
         let is_in = |key: &str| self.keys.iter().any(|whole| whole.eq_ignore_ascii_case(key));
-        before.contains_key(path)
-            || before.keys().any(|known| folded(known) == folded(path))
+        before.keys().any(|known| folded(known) == folded(path))
             || matches!(Thing::parse(path), Thing::Value { key, .. } if is_in(&key))
     }
 

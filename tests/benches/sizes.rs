@@ -56,15 +56,7 @@ fn windows(lab: &Lab) -> anyhow::Result<()> {
     let controller = Controller::start(lab)?;
     let cli = Cli::log_in(&controller)?;
     let wine = Wine::new(lab)?;
-    let key = cli.enroll_key(1)?;
-    let url = controller.agents_url();
-    let told = [
-        ("CONTROLLER_URL", url.as_str()),
-        ("ENROLL_KEY", &key.secret),
-        ("CA_FINGERPRINT", &key.authority),
-        ("TRUST_FINGERPRINT", &key.trust),
-    ];
-    wine.install(&msi, &told)?;
+    wine.join(&msi, &controller, &cli)?;
     cli.reported()?;
     std::thread::sleep(REST);
     against(

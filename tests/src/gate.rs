@@ -1,7 +1,7 @@
 //! A gate before a controller: another address of it, until it is shut.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::lab::Lab;
@@ -25,11 +25,8 @@ impl Gate {
     pub fn open(lab: &Lab, behind: SocketAddr) -> anyhow::Result<Self> {
         let through = Mutex::new(Some(Vec::new()));
         let post = Arc::new(Post { network: Network::of(lab)?, behind, through });
-        let listener = network::listen(lab)?;
-        let address = listener.local_addr()?;
         let shared = post.clone();
-        // Ends with the test's process.
-        std::thread::spawn(move || accept(&listener, &shared));
+        let address = network::serve(lab, move |stream| shared.pass(stream))?;
         Ok(Self { address, post })
     }
 
@@ -51,14 +48,6 @@ impl Gate {
         for stream in through.into_iter().flatten() {
             let _ = stream.shutdown(Shutdown::Both);
         }
-    }
-}
-
-fn accept(listener: &TcpListener, post: &Arc<Post>) {
-    for stream in listener.incoming().flatten() {
-        let post = post.clone();
-        // A connection that breaks is asked for anew by whoever wants it.
-        std::thread::spawn(move || post.pass(stream));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -57,6 +58,27 @@ pub fn connect(lab: &Lab, address: SocketAddr) -> anyhow::Result<TcpStream> {
 /// None is free.
 pub fn listen(lab: &Lab) -> anyhow::Result<TcpListener> {
     Network::of(lab)?.inside(|| Ok(TcpListener::bind((CONTROLLER, 0))?))
+}
+
+/// Serves each connection to a free port of the controller's address on a thread of its own, until the test's process
+/// ends. One that breaks is asked for anew by whoever wants it.
+///
+/// # Errors
+/// None is free.
+pub(crate) fn serve(
+    lab: &Lab,
+    each: impl Fn(TcpStream) -> anyhow::Result<()> + Send + Sync + 'static,
+) -> anyhow::Result<SocketAddr> {
+    let listener = listen(lab)?;
+    let address = listener.local_addr()?;
+    let each = Arc::new(each);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let each = each.clone();
+            std::thread::spawn(move || each(stream));
+        }
+    });
+    Ok(address)
 }
 
 /// Runs something of the test's own in the lab's network, on a thread made for it; so do the threads that it starts.

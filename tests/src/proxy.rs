@@ -2,7 +2,7 @@
 //! or one that opens the TLS inside, as inspecting ones do.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -70,11 +70,8 @@ impl Proxy {
             turned_away: AtomicUsize::new(0),
             overheard: AtomicUsize::new(0),
         });
-        let listener = network::listen(lab)?;
-        let address = listener.local_addr()?;
         let shared = post.clone();
-        // Ends with the test's process.
-        std::thread::spawn(move || accept(&listener, &shared));
+        let address = network::serve(lab, move |stream| shared.serve(stream))?;
         Ok(Self { address, post })
     }
 
@@ -125,14 +122,6 @@ impl Inspector {
             .with_no_client_auth()
             .with_single_cert(vec![leaf.der().clone(), root_cert.der().clone()], private)?;
         Ok(Self { tls: Arc::new(tls), authority })
-    }
-}
-
-fn accept(listener: &TcpListener, post: &Arc<Post>) {
-    for stream in listener.incoming().flatten() {
-        let post = post.clone();
-        // A connection that breaks is asked for anew by whoever wants it.
-        std::thread::spawn(move || post.serve(stream));
     }
 }
 

@@ -12,6 +12,8 @@ use aright_shared::digest::Digest;
 use tempfile::TempDir;
 
 use crate::binaries::workspace;
+use crate::cli::{Cli, EnrollKey};
+use crate::controller::Controller;
 use crate::debian;
 use crate::lab::Lab;
 use crate::place::Place;
@@ -102,6 +104,23 @@ impl Wine {
         let there = self.bring(package)?;
         let given: Vec<String> = properties.iter().map(|(name, value)| format!("{name}={value}")).collect();
         self.msiexec("/i", &there, &given)
+    }
+
+    /// Installs the agent's package, which enrols with a controller by the four properties; returns the key that it used.
+    ///
+    /// # Errors
+    /// It is not installed; with the log.
+    pub fn join(&self, package: &Path, controller: &Controller, cli: &Cli) -> anyhow::Result<EnrollKey> {
+        let key = cli.enroll_key(1)?;
+        let url = controller.agents_url();
+        let told = [
+            ("CONTROLLER_URL", url.as_str()),
+            ("ENROLL_KEY", &key.secret),
+            ("CA_FINGERPRINT", &key.authority),
+            ("TRUST_FINGERPRINT", &key.trust),
+        ];
+        self.install(package, &told)?;
+        Ok(key)
     }
 
     /// Removes what a package installed; returns the installer's verbose log.

@@ -1,5 +1,4 @@
-//! Typed activation after the commit, by the agent and never by the script: each kind has its check and
-//! its inverse, and the inverse is in the journal before the deed is done.
+//! Linux: units by systemctl, parameters and mounts of the kernel, modules.
 //!
 //! | kind | done by | holds already | checked | inverse |
 //! |---|---|---|---|---|
@@ -19,9 +18,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aright_shared::content::script::Activation;
-use aright_shared::task::ActivationResult;
 use serde::{Deserialize, Serialize};
 
+use super::Plan;
 use kernel::{Parameters, fstab_options, module_loaded, mount_options, words};
 pub use unit::Awake;
 use unit::State;
@@ -61,14 +60,6 @@ impl Live {
     fn parameters(&self) -> Parameters {
         Parameters::at(&self.root.join("proc/sys"))
     }
-}
-
-/// One activation, as it stands in the journal before it is done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Planned {
-    /// As declared, e.g. `reload ssh`.
-    pub what: String,
-    pub inverse: Inverse,
 }
 
 /// How to go back, with what was before.
@@ -112,58 +103,9 @@ pub enum Inverse {
     },
 }
 
-/// An activation that did not take. Those before it did.
-#[derive(Debug, thiserror::Error)]
-pub enum ActivateError<E: std::error::Error + 'static> {
-    #[error("{0}")]
-    Failed(String),
-    /// It could not be written down first: then it was not done.
-    #[error(transparent)]
-    Journal(#[from] E),
-}
-
-/// Does all of `activations` in order. `note` writes each down before it is done. `persisted` is the
-/// value that files give a kernel parameter. `results` also holds what was done before a failure. Yields the
-/// units that were reloaded or restarted.
-///
-/// # Errors
-/// The first that did not take, or could not be written down.
-pub fn all<E: std::error::Error + 'static>(
-    live: &Live,
-    activations: &[Activation],
-    persisted: &dyn Fn(&str) -> Option<String>,
-    mut note: impl FnMut(&Planned) -> Result<(), E>,
-    results: &mut Vec<ActivationResult>,
-) -> Result<Vec<Awake>, ActivateError<E>> {
-    let mut awake = Vec::new();
-    for deed in activations.iter().flat_map(deeds) {
-        let what = deed.to_string();
-        let outcome = match deed.plan(live, persisted) {
-            Ok(Plan::Already(word)) => Ok(word),
-            Ok(Plan::Do { unit, inverse }) => {
-                note(&Planned { what: what.clone(), inverse })?;
-                deed.perform(live, unit.as_deref(), persisted).map(|unit| {
-                    // The latest order counts: each began a life of its own.
-                    awake.retain(|other: &Awake| unit.as_ref().is_none_or(|unit| !unit.is_same(other)));
-                    awake.extend(unit);
-                    "done"
-                })
-            }
-            Err(error) => Err(error),
-        };
-        let ok = outcome.is_ok();
-        let result = outcome.map_or_else(|error| error, str::to_owned);
-        results.push(ActivationResult { what: what.clone(), result: result.clone(), ok });
-        if !ok {
-            return Err(ActivateError::Failed(format!("{what}: {result}")));
-        }
-    }
-    Ok(awake)
-}
-
 /// One thing of an [`Activation`], whose lists name several (or, for units, alternatives).
 #[derive(Clone, Copy, Debug)]
-enum Deed<'a> {
+pub(super) enum Deed<'a> {
     Reload(&'a [String]),
     Restart(&'a [String]),
     Enable(&'a [String]),
@@ -175,7 +117,7 @@ enum Deed<'a> {
     UnloadModule(&'a str),
 }
 
-fn deeds(activation: &Activation) -> Vec<Deed<'_>> {
+pub(super) fn deeds(activation: &Activation) -> Vec<Deed<'_>> {
     match activation {
         Activation::Reload(units) => vec![Deed::Reload(units)],
         Activation::Restart(units) => vec![Deed::Restart(units)],
@@ -205,21 +147,16 @@ impl std::fmt::Display for Deed<'_> {
     }
 }
 
-enum Plan {
-    /// Nothing is to be done, and why.
-    Already(&'static str),
-    Do {
-        unit: Option<String>,
-        inverse: Inverse,
-    },
-}
-
 const HELD: &str = "already held";
 const NOT_RUNNING: &str = "not running";
 
 impl Deed<'_> {
     /// Looks, and changes nothing.
-    fn plan(self, live: &Live, persisted: &dyn Fn(&str) -> Option<String>) -> Result<Plan, String> {
+    pub(super) fn plan(
+        self,
+        live: &Live,
+        persisted: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Plan, String> {
         match self {
             Self::Reload(units)
             | Self::Restart(units)
@@ -280,7 +217,7 @@ impl Deed<'_> {
         Ok(does(Some(unit.to_owned()), inverse))
     }
 
-    fn perform(
+    pub(super) fn perform(
         self,
         live: &Live,
         unit: Option<&str>,
@@ -341,26 +278,8 @@ fn holds(now: &[String], wanted: &[String]) -> bool {
     wanted.iter().filter(|option| !silent(option)).all(|option| now.contains(option))
 }
 
-/// Goes back over what was planned, last first. Each is tried, whatever became of the others; one that
-/// was never done, or was undone before, is no harm.
-pub fn invert(live: &Live, planned: &[Planned]) -> Vec<ActivationResult> {
-    let mut seen: Vec<&Inverse> = Vec::new();
-    let mut results = Vec::new();
-    for Planned { what, inverse } in planned.iter().rev() {
-        if seen.contains(&inverse) {
-            continue;
-        }
-        seen.push(inverse);
-        let outcome = inverse.perform(live);
-        let ok = outcome.is_ok();
-        let result = outcome.map_or_else(|error| error, str::to_owned);
-        results.push(ActivationResult { what: format!("undo {what}"), result, ok });
-    }
-    results
-}
-
 impl Inverse {
-    fn perform(&self, live: &Live) -> Result<&'static str, String> {
+    pub(super) fn perform(&self, live: &Live) -> Result<&'static str, String> {
         let manager =
             || if live.has_manager() { Ok(()) } else { Err("the service manager is gone".to_owned()) };
         match self {

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::activate::{ActivateError, Planned, all, invert};
 
 /// Units are folders: `active`, `enabled`, `reloads`, and what `on-reload` makes of them.
 const SYSTEMCTL: &str = r#"#!/bin/sh

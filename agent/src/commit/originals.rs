@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::place::{PlaceError, Stamp, Tree, copy, shown};
+use super::place::{PlaceError, Stamp, Tree, copy};
 use crate::change::Change;
 use crate::durable;
 use crate::meta::{Kind, Meta};
@@ -63,7 +63,7 @@ impl Originals {
     /// # Errors
     /// [`PlaceError::Clash`] when a thing is no longer what the change set says.
     pub fn keep(dir: &Path, tree: &Tree, sequence: u64, changes: Vec<Change>) -> Result<Self, PlaceError> {
-        let fault = |doing, source| PlaceError::Io { path: shown(dir), doing, source };
+        let fault = |doing, source| PlaceError::io(dir, doing, source);
         let made = system::make_private_folder(dir);
         made.map_err(|source| fault("cannot make the folder for originals", source))?;
         let entries =
@@ -112,11 +112,7 @@ impl Originals {
             return match &entry.change.before {
                 // Its folder is itself made by this commit.
                 None => Ok(()),
-                Some(before) => Err(PlaceError::Clash {
-                    path: shown(&entry.change.path),
-                    expected: Some(Box::new(before.clone())),
-                    found: None,
-                }),
+                before => Err(PlaceError::clash(&entry.change.path, before.as_ref(), None)),
             };
         };
         let found = place.look()?;
@@ -137,11 +133,8 @@ impl Originals {
             to.sync_all()?;
             Ok(digest)
         };
-        let digest = keep().map_err(|source| PlaceError::Io {
-            path: shown(&entry.change.path),
-            doing: "cannot keep its original",
-            source,
-        })?;
+        let digest = keep()
+            .map_err(|source| PlaceError::io(&entry.change.path, "cannot keep its original", source))?;
         match &entry.change.before {
             Some(Meta { kind: Kind::File { digest: expected, .. }, .. }) if *expected == digest => Ok(()),
             before => Err(place.clash(before.as_ref(), place.look()?.as_ref())),

@@ -7,6 +7,7 @@ mod system;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
 
 use aright_shared::digest::Digest;
 use aright_shared::id::TaskId;
@@ -22,8 +23,21 @@ pub enum PlaceError {
     Aside { path: String, aside: String },
     #[error("{path}: {doing}: {source}")]
     Io { path: String, doing: &'static str, source: io::Error },
-    #[error("what is declared cannot be looked at: {0}")]
-    Declared(#[from] io::Error),
+}
+
+impl PlaceError {
+    /// Something else is there.
+    pub fn clash(path: &Path, expected: Option<&Meta>, found: Option<&Meta>) -> Self {
+        Self::Clash {
+            path: shown(path),
+            expected: expected.cloned().map(Box::new),
+            found: found.cloned().map(Box::new),
+        }
+    }
+
+    pub fn io(path: &Path, doing: &'static str, source: io::Error) -> Self {
+        Self::Io { path: shown(path), doing, source }
+    }
 }
 
 /// One change at a place: what is expected there, and what is to be there.

@@ -1,5 +1,5 @@
-//! A host that enrols by itself: agent.toml says all that it takes, the key lies in a file; or its installer was told. It is tried until it
-//! works.
+//! A host that enrols by itself: agent.toml says all that it takes and the key lies in a file, or its installer was
+//! told. It is tried until it works.
 
 use std::time::Duration;
 
@@ -28,15 +28,13 @@ pub fn is_enrolled(config: &Config) -> anyhow::Result<bool> {
 /// # Errors
 /// agent.toml does not say how.
 pub async fn until_enrolled(config: &Config) -> anyhow::Result<()> {
-    let nobody_said_how =
-        || Ok::<_, anyhow::Error>(config.enroll_key_file.is_none() && service::told()?.key.is_none());
-    if nobody_said_how()? {
+    if !is_told(config)? {
         let remedy = "this host is not enrolled; next: aright-agent enroll --help";
         if !service::is_installed() {
             bail!(remedy);
         }
         warn!("{remedy}");
-        while nobody_said_how()? {
+        while !is_told(config)? {
             tokio::time::sleep(LOOK_AGAIN).await;
             if is_enrolled(config)? {
                 return Ok(());
@@ -55,6 +53,11 @@ pub async fn until_enrolled(config: &Config) -> anyhow::Result<()> {
         warn!(retry_ms = pause.as_millis(), "not enrolled yet: {error:#}");
         tokio::time::sleep(pause).await;
     }
+}
+
+/// Whether anybody said how this host is to enrol.
+fn is_told(config: &Config) -> anyhow::Result<bool> {
+    Ok(config.enroll_key_file.is_some() || service::told()?.key.is_some())
 }
 
 async fn try_once(config: &Config, key: &NewKey) -> anyhow::Result<()> {

@@ -79,11 +79,8 @@ pub trait Host {
 pub trait Standing {
     fn confinement(&self) -> Confinement;
     /// Without a stage: everything declared, as it is now, with nothing said about after.
-    ///
-    /// # Errors
-    /// It cannot be looked at.
-    fn declared(&self) -> io::Result<Vec<Change>> {
-        Ok(Vec::new())
+    fn declared(&self) -> Vec<Change> {
+        Vec::new()
     }
     /// Runs the script to its end; afterwards none of its processes is left.
     ///

@@ -432,8 +432,7 @@ pub fn not_begun(conn: &Conn, run: &RunId) -> Result<Vec<Task>, StoreError> {
 pub fn not_begun_since(conn: &Conn, queued: Millis) -> Result<Vec<Task>, StoreError> {
     conn.readable_rows(
         &format!(
-            "SELECT {COLUMNS} FROM tasks t LEFT JOIN runs r ON r.id = t.run \
-             WHERE t.state IN ('queued', 'delivered') AND t.queued_at <= $1"
+            "SELECT {COLUMNS} FROM tasks t WHERE t.state IN ('queued', 'delivered') AND t.queued_at <= $1"
         ),
         params![queued.0],
         read,

@@ -85,15 +85,7 @@ fn one_scenario_holds_on_both() -> anyhow::Result<()> {
     let _agent = Agent::joined(&chamber, &controller, &cli)?;
     let linux = cli.reported()?;
     let wine = Wine::new(&lab)?;
-    let key = cli.enroll_key(1)?;
-    let url = controller.agents_url();
-    let told = [
-        ("CONTROLLER_URL", url.as_str()),
-        ("ENROLL_KEY", &key.secret),
-        ("CA_FINGERPRINT", &key.authority),
-        ("TRUST_FINGERPRINT", &key.trust),
-    ];
-    wine.install(&msi_package(&lab, "0.1.0")?, &told)?;
+    wine.join(&msi_package(&lab, "0.1.0")?, &controller, &cli)?;
     let windows = until("the Windows host", PATIENCE, || {
         Ok(cli.assets()?.into_iter().find(|asset| asset.id != linux.id && asset.postures.fail > 0))
     })?;

@@ -61,8 +61,7 @@ impl Place {
     /// # Errors
     /// A link on the way, or what openat2(2) says.
     fn open(root: &OwnedFd, path: &Path) -> Result<Option<Self>, PlaceError> {
-        let fault =
-            |doing, source: nix::Error| PlaceError::Io { path: shown(path), doing, source: source.into() };
+        let fault = |doing, source: nix::Error| PlaceError::io(path, doing, source.into());
         let inside = path.strip_prefix("/").unwrap_or(path);
         let name = inside.file_name().ok_or_else(|| fault("has no name", nix::Error::EINVAL))?.to_owned();
         let parent = match inside.parent() {
@@ -431,15 +430,11 @@ impl Place {
 
     /// The error that says something else is there.
     pub fn clash(&self, expected: Option<&Meta>, found: Option<&Meta>) -> PlaceError {
-        PlaceError::Clash {
-            path: shown(&self.path),
-            expected: expected.cloned().map(Box::new),
-            found: found.cloned().map(Box::new),
-        }
+        PlaceError::clash(&self.path, expected, found)
     }
 
     fn fault(&self, doing: &'static str, source: io::Error) -> PlaceError {
-        PlaceError::Io { path: shown(&self.path), doing, source }
+        PlaceError::io(&self.path, doing, source)
     }
 }
 

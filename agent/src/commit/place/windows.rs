@@ -286,15 +286,11 @@ impl Place {
 
     /// The error that says something else is there.
     pub fn clash(&self, expected: Option<&Meta>, found: Option<&Meta>) -> PlaceError {
-        PlaceError::Clash {
-            path: shown(&self.path),
-            expected: expected.cloned().map(Box::new),
-            found: found.cloned().map(Box::new),
-        }
+        PlaceError::clash(&self.path, expected, found)
     }
 
     fn fault(&self, doing: &'static str, source: io::Error) -> PlaceError {
-        PlaceError::Io { path: shown(&self.path), doing, source }
+        PlaceError::io(&self.path, doing, source)
     }
 }
 

@@ -235,13 +235,13 @@ impl Standing for StandingHere {
         Confinement { stage: "witnessed".to_owned(), layers, missing }
     }
 
-    fn declared(&self) -> io::Result<Vec<Change>> {
+    fn declared(&self) -> Vec<Change> {
         let change = |(path, before): (&PathBuf, &Option<_>)| Change {
             path: path.clone(),
             before: before.clone(),
             after: None,
         };
-        Ok(self.stand.before.iter().map(change).collect())
+        self.stand.before.iter().map(change).collect()
     }
 
     fn run(self: Box<Self>, cancel: &Cancel) -> Result<Box<dyn Ran>, String> {

@@ -31,15 +31,7 @@ fn an_installed_agent_fixes_and_takes_back() -> anyhow::Result<()> {
     let (old, new) = (msi_package(&lab, "0.1.0")?, msi_package(&lab, "0.1.1")?);
     let bare = Kept::of(&wine)?;
 
-    let key = cli.enroll_key(1)?;
-    let url = controller.agents_url();
-    let told = [
-        ("CONTROLLER_URL", url.as_str()),
-        ("ENROLL_KEY", &key.secret),
-        ("CA_FINGERPRINT", &key.authority),
-        ("TRUST_FINGERPRINT", &key.trust),
-    ];
-    wine.install(&old, &told)?;
+    let key = wine.join(&old, &controller, &cli)?;
     is_installed(&wine, "0.1.0")?;
     let asset =
         until("the host", PATIENCE, || Ok(cli.assets()?.into_iter().find(|asset| asset.postures.fail > 0)))?;
