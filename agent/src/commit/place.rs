@@ -12,17 +12,30 @@ use std::path::Path;
 use aright_shared::digest::Digest;
 use aright_shared::id::TaskId;
 
-use crate::meta::Meta;
+use crate::meta::{self, Meta};
 pub use system::*;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
-    #[error("{path}: changed by somebody else: {}", crate::meta::difference(expected.as_deref(), found.as_deref()))]
+    #[error("{path}: changed by somebody else: {}", difference(expected.as_deref(), found.as_deref()))]
     Clash { path: String, expected: Option<Box<Meta>>, found: Option<Box<Meta>> },
     #[error("{path}: changed by somebody else, whose version is kept as {aside:?} in the same folder")]
     Aside { path: String, aside: String },
     #[error("{path}: {doing}: {source}")]
     Io { path: String, doing: &'static str, source: io::Error },
+}
+
+/// In what the one that was found is another one.
+fn difference(expected: Option<&Meta>, found: Option<&Meta>) -> String {
+    match (expected, found) {
+        (Some(expected), Some(found)) => match meta::differences(expected, found) {
+            // It was another one when it was looked at in between.
+            parts if parts.is_empty() => "it changed on the way".into(),
+            parts => parts.join(", "),
+        },
+        (None, Some(found)) => format!("{} is there, and nothing was expected", meta::what(found)),
+        (_, None) => "it is gone".into(),
+    }
 }
 
 impl PlaceError {

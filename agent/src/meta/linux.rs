@@ -249,7 +249,7 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// A thing in a few words.
+/// The same with what else can be seen of it.
 pub fn told(meta: Option<&Meta>) -> String {
     let Some(meta) = meta else { return "nothing".into() };
     let digest = match &meta.kind {
@@ -259,7 +259,8 @@ pub fn told(meta: Option<&Meta>) -> String {
     format!("{}{digest}, mode {:04o}, owner {}:{}", what(meta), meta.mode, meta.uid, meta.gid)
 }
 
-fn what(meta: &Meta) -> String {
+/// What it is, in a few words.
+pub fn what(meta: &Meta) -> String {
     match &meta.kind {
         Kind::File { size, .. } => format!("a file of {size} bytes"),
         Kind::Link { target } => format!("a link to {target}"),
@@ -268,13 +269,8 @@ fn what(meta: &Meta) -> String {
     }
 }
 
-/// In what the one that was found is another one.
-pub fn difference(expected: Option<&Meta>, found: Option<&Meta>) -> String {
-    let (expected, found) = match (expected, found) {
-        (Some(expected), Some(found)) => (expected, found),
-        (None, Some(found)) => return format!("{} is there, and nothing was expected", what(found)),
-        (_, None) => return "it is gone".into(),
-    };
+/// In what the one that was found is another one, part by part.
+pub fn differences(expected: &Meta, found: &Meta) -> Vec<String> {
     let mut parts = Vec::new();
     if let (Kind::File { size: now, .. }, Kind::File { size: then, .. }) = (&found.kind, &expected.kind)
         && !found.same_content(expected)
@@ -293,8 +289,7 @@ pub fn difference(expected: Option<&Meta>, found: Option<&Meta>) -> String {
     if found.xattrs != expected.xattrs {
         parts.push("other extended attributes".into());
     }
-    // It was another one when it was looked at in between.
-    if parts.is_empty() { "it changed on the way".into() } else { parts.join(", ") }
+    parts
 }
 
 #[cfg(test)]

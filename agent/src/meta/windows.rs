@@ -115,13 +115,8 @@ pub fn start_type(start: u32, delayed: bool) -> &'static str {
     }
 }
 
-/// In what the one that was found is another one.
-pub fn difference(expected: Option<&Meta>, found: Option<&Meta>) -> String {
-    let (expected, found) = match (expected, found) {
-        (Some(expected), Some(found)) => (expected, found),
-        (None, Some(found)) => return format!("{} is there, and nothing was expected", what(found)),
-        (_, None) => return "it is gone".into(),
-    };
+/// In what the one that was found is another one, part by part.
+pub fn differences(expected: &Meta, found: &Meta) -> Vec<String> {
     let mut parts = Vec::new();
     if !found.same_content(expected) {
         parts.push(format!("it is {} instead of {}", what(found), what(expected)));
@@ -129,6 +124,5 @@ pub fn difference(expected: Option<&Meta>, found: Option<&Meta>) -> String {
     if found.security != expected.security {
         parts.push("another owner or access list".into());
     }
-    // It was another one when it was looked at in between.
-    if parts.is_empty() { "it changed on the way".into() } else { parts.join(", ") }
+    parts
 }
