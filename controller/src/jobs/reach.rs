@@ -1,10 +1,12 @@
 //! What a job would do where: for each asset and script the task it leads to, or the reason why not. Asked
 //! by whoever looks before saving, and by the run that begins.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use aright_shared::api::{LicenceKind, NewJob, Reach, ReachHost, ReachScript, ScriptState};
-use aright_shared::id::AssetId;
+use aright_shared::content::script::Script;
+use aright_shared::id::{AssetId, Key};
 use aright_shared::outcome::Refusal;
 use aright_shared::posture::Verdict;
 use aright_shared::task::ClockVerdict;
@@ -33,7 +35,7 @@ pub enum Fate {
     /// There is a task, and it ends at once.
     Ends(End),
     /// There is none, for this reason.
-    Nothing(&'static str),
+    Nothing(String),
 }
 
 /// What decides for all assets alike.
@@ -44,6 +46,8 @@ pub struct Judge<'a> {
     licence: LicenceKind,
     /// Each with whether it may run at all.
     scripts: Vec<(&'a Selected, bool)>,
+    /// Of every asset, where a custom script of the job asks for it.
+    technologies: HashMap<AssetId, Vec<Key>>,
 }
 
 impl<'a> Judge<'a> {
@@ -65,7 +69,9 @@ impl<'a> Judge<'a> {
             judged.push((one, one.is_library() || by_people()?));
         }
         let licence = licence::in_force(conn, now)?;
-        Ok(Self { app, content: app.content(), job, licence, scripts: judged })
+        let by_technologies = scripts.iter().any(|one| !one.is_library());
+        let technologies = if by_technologies { assets::all_technologies(conn)? } else { HashMap::new() };
+        Ok(Self { app, content: app.content(), job, licence, scripts: judged, technologies })
     }
 
     /// Of each script of the job, in order, on one of its assets, whose chosen postures `places` are.
@@ -81,6 +87,19 @@ impl<'a> Judge<'a> {
         })
     }
 
+    /// Whether a script is of the asset's platform, as far as that is known; a library script follows its fixes.
+    fn may_be_at_home(&self, asset: &AssetId, script: &Script) -> bool {
+        let library = self.content.library();
+        let mut platforms = self
+            .technologies
+            .get(asset)
+            .into_iter()
+            .flatten()
+            .filter_map(|key| Some(library.technology(key)?.platform))
+            .peekable();
+        platforms.peek().is_none() || platforms.any(|platform| platform == script.interpreter.platform())
+    }
+
     fn fate(
         &self,
         one: &Selected,
@@ -91,10 +110,14 @@ impl<'a> Judge<'a> {
     ) -> Fate {
         let concerned: Vec<_> = places.iter().filter(|(place, _)| targets(&one.script, place)).collect();
         if one.is_library() && concerned.is_empty() {
-            return Fate::Nothing("no chosen posture here is its concern");
+            return Fate::Nothing("no chosen posture here is its concern".to_owned());
+        }
+        if !one.is_library() && !self.may_be_at_home(asset, &one.script) {
+            let (interpreter, platform) = (&one.script.interpreter, one.script.interpreter.platform());
+            return Fate::Nothing(format!("its interpreter {interpreter} is of {platform}, this host is not"));
         }
         if self.job.skip.iter().any(|skip| skip.asset == *asset && skip.script == one.row.key) {
-            return Fate::Nothing("it is skipped on this host");
+            return Fate::Nothing("it is skipped on this host".to_owned());
         }
         if let Some(end) = not_eligible {
             return Fate::Ends(end.clone());
@@ -181,7 +204,7 @@ fn shown((one, fate): (&Selected, Fate)) -> ReachScript {
     match fate {
         Fate::Runs(resolved) => ReachScript { script, why_not: None, params: resolved.params },
         Fate::Ends(end) => ReachScript { script, why_not: Some(end.detail), params: Default::default() },
-        Fate::Nothing(why) => ReachScript { script, why_not: Some(why.into()), params: Default::default() },
+        Fate::Nothing(why) => ReachScript { script, why_not: Some(why), params: Default::default() },
     }
 }
 

@@ -169,6 +169,12 @@ pub fn all_tags(conn: &Conn) -> Result<HashMap<AssetId, BTreeSet<String>>, Store
     Ok(tags)
 }
 
+/// What each asset was found to be, as it last reported.
+pub fn all_technologies(conn: &Conn) -> Result<HashMap<AssetId, Vec<Key>>, StoreError> {
+    let rows = conn.rows("SELECT id, technologies FROM assets", [], |row| Ok((parsed(row, 0)?, json(row, 1)?)))?;
+    Ok(rows.into_iter().collect())
+}
+
 /// Id and host name of all that are not revoked, in order of host name.
 pub fn names(conn: &Conn) -> Result<Vec<(AssetId, String)>, StoreError> {
     conn.rows("SELECT id, hostname FROM assets WHERE revoked_at IS NULL ORDER BY hostname, id", [], |row| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use aright_shared::api::{Asset, CustomScript, NewJob, PostureFilter, Task, TaskDetail};
-use aright_shared::id::{JobId, TaskId};
+use aright_shared::id::{AssetId, JobId, TaskId};
 use aright_shared::outcome::{HostChange, Outcome};
 use aright_shared::task::TaskState;
 use aright_tests::{Agent, Chamber, Cli, Controller, Lab, Place as _, Wine, msi_package, needs, skip, until};
@@ -90,8 +90,9 @@ fn one_scenario_holds_on_both() -> anyhow::Result<()> {
         Ok(cli.assets()?.into_iter().find(|asset| asset.id != linux.id && asset.postures.fail > 0))
     })?;
 
+    let both = [linux.id.clone(), windows.id.clone()];
     let stand =
-        Stand { scenario: &scenario, controller: &controller, cli: &cli, chamber: &chamber, wine: &wine };
+        Stand { scenario: &scenario, controller: &controller, cli: &cli, chamber: &chamber, wine: &wine, both };
     let columns = [stand.column(System::Linux, &linux)?, stand.column(System::Windows, &windows)?];
     println!("figure: {:58} {:28} {:28}", "both systems by one scenario", linux.facts.os, windows.facts.os);
     let mut broken = 0;
@@ -113,6 +114,7 @@ struct Stand<'a> {
     cli: &'a Cli,
     chamber: &'a Chamber,
     wine: &'a Wine,
+    both: [AssetId; 2],
 }
 
 impl Stand<'_> {
@@ -176,7 +178,7 @@ impl Stand<'_> {
         }
         let job = match (&claim.control, &claim.script) {
             (Some(control), None) => self.fixes(control.of(system), asset)?,
-            (None, Some(body)) => self.runs(claim, n, system, body.of(system), asset)?,
+            (None, Some(body)) => self.runs(claim, n, system, body.of(system))?,
             _ => bail!("neither a control nor a script"),
         };
         if claim.cancel {
@@ -191,6 +193,7 @@ impl Stand<'_> {
         }
         let tasks = self.cli.watch(&job)?;
         let [task] = tasks.as_slice() else { bail!("{} tasks", tasks.len()) };
+        ensure!(task.asset == asset.id, "it came to the other system");
         self.cli.task(&task.id)
     }
 
@@ -203,13 +206,13 @@ impl Stand<'_> {
         self.cli.create_job(&NewJob { name: control.into(), filter: Some(filter), ..NewJob::default() })
     }
 
+    /// A script on both hosts, that finds its own: it is no concern of the other system.
     fn runs(
         &self,
         claim: &Claim,
         n: usize,
         system: System,
         body: &str,
-        asset: &Asset,
     ) -> anyhow::Result<JobId> {
         let name = format!("both-{}-{n}", if matches!(system, System::Linux) { "linux" } else { "windows" });
         let script = format!(
@@ -224,7 +227,7 @@ impl Stand<'_> {
         self.cli.create_job(&NewJob {
             name,
             custom_scripts: vec![CustomScript { key, params: Default::default() }],
-            include_assets: vec![asset.id.clone()],
+            include_assets: self.both.to_vec(),
             ..NewJob::default()
         })
     }
