@@ -1,4 +1,5 @@
-//! The content that is built into agent and controller: `shared/content/*.yaml`, checked as a whole.
+//! The content that is built into agent and controller, checked as a whole: `shared/content/*.yaml`, which `build.rs`
+//! brings in as JSON.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -7,22 +8,12 @@ use crate::content::control::Control;
 use crate::content::policy::{FIRST_CUSTOM, Policy};
 use crate::content::script::{Policies, Script};
 use crate::content::technology::Technology;
-use crate::content::{ContentError, Document, Kind, parse};
+use crate::content::{ContentError, Document, Kind, parse, typed};
 use crate::digest::Digest;
 use crate::id::Key;
 
-/// The files, in order of their names.
-const FILES: &[(&str, &str)] = &[
-    ("accounts.yaml", include_str!("../content/accounts.yaml")),
-    ("files.yaml", include_str!("../content/files.yaml")),
-    ("kernel.yaml", include_str!("../content/kernel.yaml")),
-    ("policies.yaml", include_str!("../content/policies.yaml")),
-    ("ssh.yaml", include_str!("../content/ssh.yaml")),
-    ("technologies.yaml", include_str!("../content/technologies.yaml")),
-    ("windows-credentials.yaml", include_str!("../content/windows-credentials.yaml")),
-    ("windows-network.yaml", include_str!("../content/windows-network.yaml")),
-    ("windows-system.yaml", include_str!("../content/windows-system.yaml")),
-];
+/// Each file's name with its documents, as `build.rs` read them.
+const CONTENT: &str = include_str!(concat!(env!("OUT_DIR"), "/content.json"));
 
 /// Documents by key, with all references resolved.
 #[derive(Clone, Debug, Default)]
@@ -35,9 +26,16 @@ pub struct Library {
 }
 
 static BUILTIN: LazyLock<Library> = LazyLock::new(|| {
-    // A test parses the same files: a program that carries others cannot be built and tested.
-    Library::parse(FILES).expect("the built-in content is whole")
+    // A test reads the same: a program that carries other content cannot be built and tested.
+    built_in().expect("the built-in content is whole")
 });
+
+fn built_in() -> Result<Library, ContentError> {
+    let files: Vec<(String, Vec<serde_json::Value>)> =
+        serde_json::from_str(CONTENT).map_err(|error| ContentError::file("content.json", error))?;
+    let files = files.into_iter().map(|(name, documents)| Ok((name.clone(), typed(&name, documents)?)));
+    Library::of(files)
+}
 
 impl Library {
     pub fn builtin() -> &'static Self {
@@ -49,10 +47,17 @@ impl Library {
     /// # Errors
     /// The first thing that is wrong: file, document, field, value and remedy.
     pub fn parse(files: &[(&str, &str)]) -> Result<Self, ContentError> {
+        Self::of(files.iter().map(|(name, text)| Ok(((*name).to_owned(), parse(name, text)?))))
+    }
+
+    fn of(
+        files: impl Iterator<Item = Result<(String, Vec<Document>), ContentError>>,
+    ) -> Result<Self, ContentError> {
         let mut library = Self::default();
-        for (file, text) in files {
-            for document in parse(file, text)? {
-                library.add(document).map_err(|error| error.within(file))?;
+        for file in files {
+            let (name, documents) = file?;
+            for document in documents {
+                library.add(document).map_err(|error| error.within(&name))?;
             }
         }
         library.check_references()?;

@@ -114,7 +114,9 @@ impl<'a> Judge<'a> {
         }
         if !one.is_library() && !self.may_be_at_home(asset, &one.script) {
             let (interpreter, platform) = (&one.script.interpreter, one.script.interpreter.platform());
-            return Fate::Nothing(format!("its interpreter {interpreter} is of {platform}, this host is not"));
+            return Fate::Nothing(format!(
+                "its interpreter {interpreter} is of {platform}, this host is not"
+            ));
         }
         if self.job.skip.iter().any(|skip| skip.asset == *asset && skip.script == one.row.key) {
             return Fate::Nothing("it is skipped on this host".to_owned());

@@ -171,7 +171,8 @@ pub fn all_tags(conn: &Conn) -> Result<HashMap<AssetId, BTreeSet<String>>, Store
 
 /// What each asset was found to be, as it last reported.
 pub fn all_technologies(conn: &Conn) -> Result<HashMap<AssetId, Vec<Key>>, StoreError> {
-    let rows = conn.rows("SELECT id, technologies FROM assets", [], |row| Ok((parsed(row, 0)?, json(row, 1)?)))?;
+    let rows =
+        conn.rows("SELECT id, technologies FROM assets", [], |row| Ok((parsed(row, 0)?, json(row, 1)?)))?;
     Ok(rows.into_iter().collect())
 }
 

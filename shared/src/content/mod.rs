@@ -54,6 +54,10 @@ impl ContentError {
         Self { place, why: why.into() }
     }
 
+    pub(crate) fn file(file: &str, why: impl ToString) -> Self {
+        Self { place: file.to_owned(), why: why.to_string() }
+    }
+
     /// `field: what is wrong with it`, without the place.
     pub fn why(&self) -> &str {
         &self.why
@@ -72,16 +76,24 @@ const MAX_FILE: usize = 4 * 1024 * 1024;
 /// # Errors
 /// The first thing that is wrong.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, ContentError> {
-    let whole = |why: String| ContentError { place: file.to_owned(), why };
+    let whole = |why: String| ContentError::file(file, why);
     if text.len() > MAX_FILE {
         return Err(whole(format!("{} bytes; the limit is {MAX_FILE}", text.len())));
     }
     let documents: Vec<serde_json::Value> =
         serde_saphyr::from_multiple(text).map_err(|error| whole(format!("not YAML: {error}")))?;
-    documents.into_iter().map(|document| typed(document).map_err(|error| error.within(file))).collect()
+    typed(file, documents)
 }
 
-fn typed(document: serde_json::Value) -> Result<Document, ContentError> {
+/// What the documents of a file are.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub(crate) fn typed(file: &str, documents: Vec<serde_json::Value>) -> Result<Vec<Document>, ContentError> {
+    documents.into_iter().map(|document| one(document).map_err(|error| error.within(file))).collect()
+}
+
+fn one(document: serde_json::Value) -> Result<Document, ContentError> {
     let kind = document["kind"].as_str().unwrap_or_default().parse::<Kind>();
     let kind = kind.map_err(|why| ContentError { place: "document".into(), why: format!("kind: {why}") })?;
     Ok(match kind {

@@ -91,8 +91,14 @@ fn one_scenario_holds_on_both() -> anyhow::Result<()> {
     })?;
 
     let both = [linux.id.clone(), windows.id.clone()];
-    let stand =
-        Stand { scenario: &scenario, controller: &controller, cli: &cli, chamber: &chamber, wine: &wine, both };
+    let stand = Stand {
+        scenario: &scenario,
+        controller: &controller,
+        cli: &cli,
+        chamber: &chamber,
+        wine: &wine,
+        both,
+    };
     let columns = [stand.column(System::Linux, &linux)?, stand.column(System::Windows, &windows)?];
     println!("figure: {:58} {:28} {:28}", "both systems by one scenario", linux.facts.os, windows.facts.os);
     let mut broken = 0;
@@ -207,13 +213,7 @@ impl Stand<'_> {
     }
 
     /// A script on both hosts, that finds its own: it is no concern of the other system.
-    fn runs(
-        &self,
-        claim: &Claim,
-        n: usize,
-        system: System,
-        body: &str,
-    ) -> anyhow::Result<JobId> {
+    fn runs(&self, claim: &Claim, n: usize, system: System, body: &str) -> anyhow::Result<JobId> {
         let name = format!("both-{}-{n}", if matches!(system, System::Linux) { "linux" } else { "windows" });
         let script = format!(
             "aright: 1\nkind: script\nkey: {name}\norigin: custom\ntitle: {name}\nrisk: safe\ninterpreter: {}\n\
