@@ -125,6 +125,9 @@ async fn until_ended(
                 return Ok(Some(refusal(&id, Refusal::Replayed, detail)));
             }
         },
+        Err(error @ SpoolError::Forgotten(_)) => {
+            return Ok(Some(refusal(&id, Refusal::Replayed, error.to_string())));
+        }
         Err(SpoolError::Full { waiting }) => {
             let detail = format!("{waiting} results wait for the controller, no more is taken in");
             return Ok(Some(refusal(&id, Refusal::NoSpace, detail)));

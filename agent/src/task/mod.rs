@@ -8,6 +8,7 @@ pub mod here;
 pub mod host;
 pub mod journal;
 pub mod nonces;
+mod obeyed;
 pub mod recover;
 pub mod spool;
 mod steps;

@@ -12,6 +12,7 @@ use aright_shared::time::{DAY, HOUR, Millis};
 use aright_shared::wire::Undone;
 
 use super::journal::{ClockDebug, Journal, JournalError, Step};
+use super::obeyed::Obeyed;
 use crate::system;
 
 /// Most tasks whose results may wait for a controller: beyond that none is taken in.
@@ -59,6 +60,8 @@ pub enum SpoolError {
     Journal(#[from] JournalError),
     #[error("task {0} was taken in before")]
     Known(TaskId),
+    #[error("task {0} was obeyed before, and its result is no longer kept")]
+    Forgotten(TaskId),
     #[error(
         "{waiting} results wait for the controller, the limit is {MAX_WAITING}: no further task is taken in"
     )]
@@ -120,8 +123,7 @@ impl Spool {
     /// It cannot be made or read.
     pub fn open(dir: &Path, clock: Arc<dyn ClockDebug>) -> Result<Self, SpoolError> {
         let spool = Self { dir: dir.to_owned(), clock };
-        let fault = |source| SpoolError::Io { path: dir.to_owned(), source };
-        system::make_private_folders(dir).map_err(fault)?;
+        system::make_private_folders(dir).map_err(|source| spool.fault(source))?;
         Ok(spool)
     }
 
@@ -155,10 +157,13 @@ impl Spool {
     /// Writes an order down before anything else is done with it.
     ///
     /// # Errors
-    /// [`SpoolError::Known`] when it was taken in before, [`SpoolError::Full`].
+    /// [`SpoolError::Known`] and [`SpoolError::Forgotten`] when it was taken in before, [`SpoolError::Full`].
     pub fn accept(&self, delivery: &Delivery) -> Result<Journal, SpoolError> {
         if self.dir.join(delivery.task.as_str()).exists() {
             return Err(SpoolError::Known(delivery.task.clone()));
+        }
+        if self.obeyed()?.has(&delivery.task) {
+            return Err(SpoolError::Forgotten(delivery.task.clone()));
         }
         let waiting = self.waiting()?.len();
         if waiting >= MAX_WAITING {
@@ -292,7 +297,7 @@ impl Spool {
     /// # Errors
     /// Those of statvfs(3).
     pub fn free_bytes(&self) -> Result<u64, SpoolError> {
-        system::free_bytes(&self.dir).map_err(|source| SpoolError::Io { path: self.dir.clone(), source })
+        system::free_bytes(&self.dir).map_err(|source| self.fault(source))
     }
 
     /// The number of the next commit on this host.
@@ -347,16 +352,24 @@ impl Spool {
                 room -= undoable.bytes;
             }
         }
-        for journal in self.journals()? {
+        let mut past = self.journals()?;
+        past.retain(|journal| {
             let is_past = |step, limit| journal.when(step).is_some_and(|at| now.since(at) > limit);
             // Whoever mends a conflict by hand needs the originals.
             let past = is_past(Step::Acknowledged, RESULT_KEPT)
                 && (!journal.has_conflicts() || is_past(Step::Undone, days));
             let is_told = journal.undone_since().is_none();
-            if past && is_told && !journal.is_being_undone() && undoable(&journal).is_none() {
-                self.drop(journal.dir())?;
-                pruned.journals += 1;
-            }
+            past && is_told && !journal.is_being_undone() && undoable(journal).is_none()
+        });
+        if past.is_empty() {
+            return Ok(pruned);
+        }
+        // Before the first is gone: cut short, it is known twice.
+        let tasks = past.iter().map(|journal| journal.task().clone());
+        self.obeyed()?.add(tasks).map_err(|source| self.fault(source))?;
+        for journal in &past {
+            self.drop(journal.dir())?;
+            pruned.journals += 1;
         }
         Ok(pruned)
     }
@@ -369,6 +382,14 @@ impl Spool {
         let gone = self.dir.join(format!(".gone-{task}-{name}"));
         fs::rename(path, &gone).map_err(fault)?;
         fs::remove_dir_all(&gone).map_err(fault)
+    }
+
+    fn obeyed(&self) -> Result<Obeyed, SpoolError> {
+        Obeyed::open(&self.dir).map_err(|source| self.fault(source))
+    }
+
+    fn fault(&self, source: io::Error) -> SpoolError {
+        SpoolError::Io { path: self.dir.clone(), source }
     }
 
     fn journals(&self) -> Result<Vec<Journal>, SpoolError> {
@@ -390,11 +411,11 @@ impl Spool {
     }
 
     fn names(&self) -> Result<Vec<String>, SpoolError> {
-        let fault = |source| SpoolError::Io { path: self.dir.clone(), source };
-        let entries = fs::read_dir(&self.dir).map_err(fault)?;
+        let entries = fs::read_dir(&self.dir).map_err(|source| self.fault(source))?;
         entries
-            .map(|entry| entry.map(|e| e.file_name().to_string_lossy().into_owned()).map_err(fault))
-            .collect()
+            .map(|entry| entry.map(|e| e.file_name().to_string_lossy().into_owned()))
+            .collect::<io::Result<_>>()
+            .map_err(|source| self.fault(source))
     }
 }
 

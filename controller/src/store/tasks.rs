@@ -428,17 +428,6 @@ pub fn not_begun(conn: &Conn, run: &RunId) -> Result<Vec<Task>, StoreError> {
     )
 }
 
-/// Those queued by then that have not begun.
-pub fn not_begun_since(conn: &Conn, queued: Millis) -> Result<Vec<Task>, StoreError> {
-    conn.readable_rows(
-        &format!(
-            "SELECT {COLUMNS} FROM tasks t WHERE t.state IN ('queued', 'delivered') AND t.queued_at <= $1"
-        ),
-        params![queued.0],
-        read,
-    )
-}
-
 /// Those of an asset that have not begun.
 pub fn not_begun_by(conn: &Conn, asset: &AssetId) -> Result<Vec<Task>, StoreError> {
     conn.rows(

@@ -6,8 +6,9 @@ use aright_controller::commands::{backup, restore};
 use aright_shared::api::{Asset, Job, NewJob, Page, Run, RunState, Task, TaskDetail};
 use aright_shared::envelope::{Envelope, TRUST};
 use aright_shared::id::RunId;
-use aright_shared::outcome::{HostChange, Outcome};
-use aright_shared::task::TaskState;
+use aright_shared::outcome::{HostChange, Outcome, Refusal};
+use aright_shared::task::{TaskReport, TaskState};
+use aright_shared::time::Clock as _;
 use aright_shared::trust::TrustDocument;
 use aright_shared::wire::{Orders, RenewReply, RenewRequest};
 use ed25519_dalek::SigningKey;
@@ -177,7 +178,7 @@ async fn an_agent_is_ordered_nothing_until_it_has_told_all_and_what_ran_is_not_o
 }
 
 #[tokio::test]
-async fn of_a_backup_older_than_agents_remember_nothing_that_waited_is_begun() {
+async fn however_old_a_backup_what_waited_is_ordered_and_its_agent_says_that_it_ran() {
     let mut world = World::start().await;
     let mut agent = world.enroll("web1").await;
     scripts::approved(&world).await;
@@ -185,32 +186,31 @@ async fn of_a_backup_older_than_agents_remember_nothing_that_waited_is_begun() {
     let queued: Job = world.operator.post("/api/v1/jobs", &job).await.expect("saved");
     let run = queued.runs[0].id.clone();
     until_executing(&world, &run).await;
-    let pending = NewJob { hold_s: Some(3), ..job };
-    let pending: Job = world.operator.post("/api/v1/jobs", &pending).await.expect("saved");
     let kept = take(&world);
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     world = world
         .restored(|data| {
             put(&kept, data, true).expect("restored");
-            // As if it were of yesterday.
+            // As if it were of three days ago.
             let db = rusqlite::Connection::open(data.join("aright.db")).expect("opens");
             db.execute_batch(
-                "UPDATE tasks SET queued_at = queued_at - 90000000; \
-                 UPDATE settings SET value = json_set(value, '$.taken', json_extract(value, '$.taken') - 86400000) \
+                "UPDATE tasks SET queued_at = queued_at - 259200000; \
+                 UPDATE settings SET value = json_set(value, '$.taken', json_extract(value, '$.taken') - 259200000) \
                  WHERE name = 'restored'",
             )
             .expect("aged");
         })
         .await;
-    let tasks: Page<Task> = world.operator.get(&format!("/api/v1/tasks?run={run}")).await.expect("listed");
-    let ends: Vec<_> = tasks.items.iter().map(|task| (task.outcome, task.change)).collect();
-    assert_eq!(ends, [(Some(Outcome::Interrupted), Some(HostChange::Unknown))]);
-    let pending: Job = world.operator.get(&format!("/api/v1/jobs/{}", pending.id)).await.expect("shown");
-    assert_eq!(pending.runs[0].state, RunState::Cancelled);
-    assert!(pending.runs[0].detail.contains("older than agents remember"), "{:?}", pending.runs[0]);
     let certificate = agent.reply.certificate.clone();
     meets(&mut agent, &world, &certificate);
-    assert!(agent.check_in(1).await.expect("orders").tasks.is_empty());
+    let orders = agent.check_in(1).await.expect("orders");
+    let [order] = orders.tasks.as_slice() else { panic!("{orders:?}") };
+    let now = aright_shared::time::WallClock.now();
+    let report = TaskReport::of(&order.task, Outcome::Refused, HostChange::None, "it was obeyed", now, now);
+    let report = TaskReport { refusal: Some(Refusal::Replayed), ..report };
+    agent.result(&report).await.expect("acknowledged");
+    let tasks: Page<Task> = world.operator.get(&format!("/api/v1/tasks?run={run}")).await.expect("listed");
+    let ends: Vec<_> = tasks.items.iter().map(|task| (task.outcome, task.refusal)).collect();
+    assert_eq!(ends, [(Some(Outcome::Refused), Some(Refusal::Replayed))]);
 }
 
 async fn until_executing(world: &World, run: &RunId) {

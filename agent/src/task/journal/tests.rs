@@ -227,6 +227,8 @@ fn originals_beyond_budget_or_days_go_oldest_first() {
         "no result stays past its day"
     );
     assert!(world.spool.journal(&first).expect("reads").is_none());
+    let again = world.spool.accept(&Delivery { task: first.clone(), ..delivery() }).map(|_| ());
+    assert!(matches!(again, Err(SpoolError::Forgotten(task)) if task == first), "it is not obeyed again");
     world.later(31 * DAY);
     let pruned = world.spool.prune(within(10, 30)).expect("prunes");
     assert_eq!((pruned.originals, pruned.journals), (vec![third], 1));
