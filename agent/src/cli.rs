@@ -36,12 +36,15 @@ enum Command {
     Enroll(Enroll),
     /// Ask the controller to revoke this host, before its agent is taken away. Nothing is removed here.
     ///
-    /// Takes at most 15 s. Exit code 1 means that the controller was not told.
+    /// What a task was cut off in is finished or undone first. Takes at most 15 s then. Exit code 1 means that the
+    /// controller was not told, or that something is half-done.
     Leave,
+    /// Finish or undo what a task was cut off in by a crash, as the service does when it starts.
+    Recover,
     /// Run as the service: check in, take tasks, report.
     Run {
         /// Only say whether there is anybody to run for: exit code 1 on a host that is not enrolled, unless
-        /// agent.toml says how to.
+        /// agent.toml says how to; 255 where agent.toml is not valid.
         #[arg(long)]
         check: bool,
         /// Look at and set net.* in a network namespace of its own.
@@ -120,23 +123,35 @@ struct Enroll {
 
 /// Parses the command line and obeys it.
 pub fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let cli = Cli::parse();
+    // Anything less is to systemd a unit that need not start (systemd.service(5), ExecCondition=).
+    let failed =
+        ExitCode::from(if matches!(cli.command, Command::Run { check: true, .. }) { 255 } else { 1 });
+    match run(cli) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("aright-agent: {error:#}");
-            ExitCode::FAILURE
+            failed
         }
     }
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let mut config = Config::load(&cli.config)?;
+    let mut config = match Config::load(&cli.config) {
+        // Whoever takes the agent away need not mend its settings first.
+        Err(error) if matches!(cli.command, Command::Leave | Command::Recover) => {
+            eprintln!("aright-agent: {error:#}; going by the defaults");
+            Config::default()
+        }
+        loaded => loaded?,
+    };
     if let Some(state) = cli.state {
         config.state = std::path::absolute(state)?;
     }
     match cli.command {
         Command::Enroll(enroll) => local::enroll(&config, &Invitation::new(enroll.told()?, &config)?)?,
         Command::Leave => local::leave(&config)?,
+        Command::Recover => local::recover(&config)?,
         Command::Run { check: true, .. } => return local::can_run(&config),
         Command::Run { check: false, private_net } => {
             let network = if private_net { Network::Private } else { Network::Host };

@@ -88,6 +88,7 @@ pub async fn enroll(config: &Config, invitation: &Invitation, key: &NewKey) -> a
         key: invitation.key.clone(),
         csr: key.request(&facts::hostname())?,
         machine: facts::machine(),
+        trust_fingerprint: Some(invitation.trust_fingerprint),
         facts: facts::facts("not tried yet".into()),
     };
     let floor = Floor::new(None);

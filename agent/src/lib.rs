@@ -13,6 +13,7 @@ pub mod commit;
 pub mod config;
 pub mod confirm;
 pub mod controllers;
+mod cut_off;
 pub mod daemon;
 pub mod diff;
 pub mod durable;

@@ -27,7 +27,7 @@ use crate::probe::View;
 use crate::root::Root;
 use crate::task::host::Host as _;
 use crate::task::spool::Spool;
-use crate::{preview, sight, undo};
+use crate::{cut_off, preview, sight, undo};
 
 /// A control fails, or a preview: for scripts that ask by exit code.
 const FAILS: u8 = 3;
@@ -54,7 +54,19 @@ pub fn can_run(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
+pub fn recover(config: &Config) -> anyhow::Result<()> {
+    for report in cut_off::finish(config)? {
+        say(&plain(&format!(
+            "task {}: {}, {}: {}",
+            report.task, report.outcome, report.change, report.detail
+        )));
+    }
+    Ok(())
+}
+
 pub fn leave(config: &Config) -> anyhow::Result<()> {
+    // The controller is told all the same.
+    let whole = recover(config).inspect_err(|error| eprintln!("aright-agent: {error:#}")).is_ok();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let left = runtime.block_on(crate::leave::leave(config));
     // A name look-up that hangs is not waited for.
@@ -64,6 +76,7 @@ pub fn leave(config: &Config) -> anyhow::Result<()> {
         Left::Revoked(asset) => say(&format!("the controller has revoked this host, asset {asset}")),
         Left::Before(asset) => say(&format!("the controller had revoked this host before, asset {asset}")),
     }
+    anyhow::ensure!(whole, "this host is left half-done, as said above");
     Ok(())
 }
 

@@ -1,6 +1,5 @@
 //! Files that hold a secret for this agent: read only where nobody but their owner may.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -17,8 +16,7 @@ const MOST: u64 = 4096;
 /// Unreadable, open to others, or not one line; what it holds is in no error.
 pub fn read(path: &Path) -> anyhow::Result<String> {
     let shown = path.display();
-    let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
-    system::check_secret(path, &file)?;
+    let file = system::open_secret(path)?;
     let mut text = String::new();
     file.take(MOST + 1).read_to_string(&mut text).with_context(|| format!("cannot read {shown}"))?;
     let secret = text.trim_end_matches(['\r', '\n']);
@@ -29,7 +27,7 @@ pub fn read(path: &Path) -> anyhow::Result<String> {
     Ok(secret.to_owned())
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt as _;
@@ -41,6 +39,21 @@ mod tests {
         std::fs::write(file.path(), text).expect("written");
         std::fs::set_permissions(file.path(), Permissions::from_mode(mode)).expect("set");
         file
+    }
+
+    #[test]
+    fn what_is_no_file_or_anothers_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("made");
+        let error = format!("{:#}", read(&pipe).expect_err("refused"));
+        assert!(error.contains("no plain file"), "{error}");
+        if system::sees_all() {
+            let file = file("s3cret", 0o600);
+            std::os::unix::fs::chown(file.path(), Some(12_345), None).expect("given away");
+            let error = format!("{:#}", read(file.path()).expect_err("refused"));
+            assert!(error.contains("12345") && error.contains("chown root"), "{error}");
+        }
     }
 
     #[test]

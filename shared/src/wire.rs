@@ -36,6 +36,9 @@ pub struct EnrollRequest {
     pub csr: String,
     /// What makes this machine itself (a digest over machine id and the like).
     pub machine: Digest,
+    /// Of the trust root that the host will pin: where it is another, the key is not spent in vain.
+    #[serde(default)]
+    pub trust_fingerprint: Option<Digest>,
     pub facts: Facts,
 }
 

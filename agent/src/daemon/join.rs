@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use aright_shared::client::ClientError;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -35,8 +36,7 @@ pub async fn until_enrolled(config: &Config) -> anyhow::Result<()> {
         }
         warn!("{remedy}");
         while !is_told(config)? {
-            tokio::time::sleep(LOOK_AGAIN).await;
-            if is_enrolled(config)? {
+            if is_enrolled_within(config, LOOK_AGAIN).await? {
                 return Ok(());
             }
         }
@@ -51,7 +51,24 @@ pub async fn until_enrolled(config: &Config) -> anyhow::Result<()> {
         let refused = error.downcast_ref::<ClientError>().is_some_and(ClientError::is_refusal);
         let pause = if refused { REFUSED_PAUSE } else { backoff.pause() };
         warn!(retry_ms = pause.as_millis(), "not enrolled yet: {error:#}");
-        tokio::time::sleep(pause).await;
+        if is_enrolled_within(config, pause).await? {
+            service::forget_key();
+            return Ok(());
+        }
+    }
+}
+
+/// Waits so long, or until somebody enrolled this host by hand.
+async fn is_enrolled_within(config: &Config, pause: Duration) -> anyhow::Result<bool> {
+    let end = Instant::now() + pause;
+    loop {
+        tokio::time::sleep_until(end.min(Instant::now() + LOOK_AGAIN)).await;
+        if is_enrolled(config)? {
+            return Ok(true);
+        }
+        if Instant::now() >= end {
+            return Ok(false);
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::task::here::Here;
 use crate::task::host::Cancel;
 use crate::task::journal::{Journal, Step};
 use crate::task::nonces::{Claim, Nonces};
-use crate::task::spool::{Pending, Retention, Spool, SpoolError};
+use crate::task::spool::{Pending, Retention, Spool, SpoolError, Wait};
 use crate::task::{self, Task, recover};
 use crate::verify::{Refused, Verified, Verifier, refuse};
 
@@ -78,13 +78,14 @@ pub async fn recover(agent: &Arc<Agent>, workshop: &Arc<Workshop>) -> anyhow::Re
     let host = agent.host.clone();
     host.call(move || -> anyhow::Result<Vec<Delivery>> {
         let here = here(&agent)?;
+        let lock = workshop.spool.lock(Wait::ForIt)?;
         let mut resumed = Vec::new();
         for (mut journal, pending) in workshop.spool.recover()? {
             if pending == Pending::Resume {
                 resumed.push(journal.delivery()?);
                 continue;
             }
-            match recover::finish(&mut journal, pending, &workshop.spool, &here) {
+            match recover::finish(&mut journal, pending, &workshop.spool, &here, &lock) {
                 Ok(Some(report)) => warn!(task.id = %report.task, outcome = %report.outcome, change = %report.change, "recovered"),
                 Ok(None) => {}
                 Err(error) => error!(task.id = %journal.task(), "not recovered: {error}"),
@@ -291,9 +292,10 @@ async fn execute(
                 // What is on disk says how far it came: it is finished as after a crash.
                 Err(error) => {
                     error!(task.id = %journal.task(), "{error}");
+                    let lock = workshop.spool.lock(Wait::ForIt)?;
                     for (mut journal, pending) in workshop.spool.recover()? {
                         if pending != Pending::Resume {
-                            recover::finish(&mut journal, pending, &workshop.spool, &here)?;
+                            recover::finish(&mut journal, pending, &workshop.spool, &here, &lock)?;
                         }
                     }
                 }

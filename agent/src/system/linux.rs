@@ -2,10 +2,11 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 use nix::sys::signal::{Signal, raise};
 
@@ -50,17 +51,28 @@ pub fn check_private(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether nobody but its owner may read an open file.
+/// A file that nobody but root or this user may read or write.
 ///
 /// # Errors
-/// It cannot be looked at; or who may, and the remedy.
-pub fn check_secret(path: &Path, file: &File) -> anyhow::Result<()> {
-    let (mode, shown) = (file.metadata()?.permissions().mode() & 0o777, path.display());
+/// It cannot be read; or others may, and the remedy.
+pub fn open_secret(path: &Path) -> anyhow::Result<File> {
+    let shown = path.display();
+    // A pipe would keep us waiting for whoever writes to it.
+    let open = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+    let file = open.with_context(|| format!("cannot read {shown}"))?;
+    let metadata = file.metadata()?;
+    anyhow::ensure!(metadata.is_file(), "{shown} is no plain file");
+    let owner = metadata.uid();
+    anyhow::ensure!(
+        owner == 0 || owner == nix::unistd::geteuid().as_raw(),
+        "{shown} is of user {owner}, who may write it; next: chown root {shown}"
+    );
+    let mode = metadata.permissions().mode() & 0o777;
     anyhow::ensure!(
         mode & 0o077 == 0,
         "{shown} has mode {mode:04o}: others may read the secret in it; next: chmod 0600 {shown}"
     );
-    Ok(())
+    Ok(file)
 }
 
 /// Settings lie in `/etc`, where root alone writes.

@@ -54,17 +54,18 @@ pub fn check_private(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether nobody but system and administrators may read a file.
+/// A file that nobody but system and administrators may read or write.
 ///
 /// # Errors
-/// It cannot be looked at; or others may, and the remedy.
-pub fn check_secret(path: &Path, _file: &File) -> anyhow::Result<()> {
+/// It cannot be read; or others may, and the remedy.
+pub fn open_secret(path: &Path) -> anyhow::Result<File> {
     let shown = path.display();
+    let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
     anyhow::ensure!(
         security::is_private(&security::of_file(path)?),
         "others than system and administrators may read {shown}; next: icacls \"{shown}\" /inheritance:r /grant *S-1-5-18:F *S-1-5-32-544:F"
     );
-    Ok(())
+    Ok(file)
 }
 
 /// Whether nobody but system and administrators wrote the settings: below ProgramData everybody may make a folder.

@@ -8,7 +8,7 @@ use aright_shared::task::TaskReport;
 use super::TaskError;
 use super::host::Host;
 use super::journal::{Journal, JournalError, Step};
-use super::spool::{Pending, Spool, Wait};
+use super::spool::{HostLock, Pending, Spool};
 use super::steps::{add_reversal, catch_up, report_undo};
 use crate::undo;
 
@@ -18,14 +18,14 @@ const DIED: &str = "the agent or the host died in between";
 /// caller's, and where the result lies on disk already.
 ///
 /// # Errors
-/// The journal cannot be read or written, or the lock not taken.
+/// The journal cannot be read or written.
 pub fn finish(
     journal: &mut Journal,
     pending: Pending,
     spool: &Spool,
     host: &dyn Host,
+    _lock: &HostLock,
 ) -> Result<Option<TaskReport>, TaskError> {
-    let _lock = spool.lock(Wait::ForIt)?;
     let mut report = draft(journal)?;
     match pending {
         Pending::Resume | Pending::Send => return Ok(None),

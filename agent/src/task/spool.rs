@@ -54,6 +54,13 @@ pub enum Pending {
     Send,
 }
 
+impl Pending {
+    /// Whether the host may be neither as it was nor as it was to be.
+    fn is_half_done(&self) -> bool {
+        matches!(self, Self::Undo | Self::UndoLate | Self::UndoTask | Self::Finalise)
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     #[error(transparent)]
@@ -202,6 +209,21 @@ impl Spool {
                     tracing::error!(%task, %error, "set aside");
                     all.extend(self.set_aside(&task)?.map(|journal| (journal, Pending::Damaged)));
                 }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Changes of this host that were begun and not brought to their end, beside no agent that is about it.
+    ///
+    /// # Errors
+    /// A journal cannot be read: then nobody knows.
+    pub fn cut_off(&self, _lock: &HostLock) -> Result<Vec<(Journal, Pending)>, SpoolError> {
+        let mut all = Vec::new();
+        for task in self.tasks()? {
+            let Some(journal) = self.journal(&task)? else { continue };
+            if let Some(half) = pending(&journal).filter(Pending::is_half_done) {
+                all.push((journal, half));
             }
         }
         Ok(all)

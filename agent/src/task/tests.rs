@@ -711,7 +711,9 @@ impl World {
                 resumed.push(journal.task().clone());
                 continue;
             }
-            if let Some(report) = recover::finish(&mut journal, pending, &self.spool, self).expect("finishes")
+            let lock = self.spool.lock(Wait::ForIt).expect("locks");
+            if let Some(report) =
+                recover::finish(&mut journal, pending, &self.spool, self, &lock).expect("finishes")
             {
                 reports.push(report);
             }

@@ -49,6 +49,13 @@ fn enroll(
     if key.expires <= now {
         return Err(unusable_key("enroll-key-expired", "the enrolment key has expired", key.expires));
     }
+    let root = app.trust().root.fingerprint();
+    if let Some(wanted) = request.trust_fingerprint.filter(|wanted| *wanted != root) {
+        return Err(Refused::conflict("another-trust-root", format!("the trust root here is {root}"))
+            .field("trust_fingerprint")
+            .value(wanted)
+            .remedy("take all of what `aright enroll-key create` prints; the key can still be used"));
+    }
     let known = assets::of_machine(tx, request.machine)?;
     let asset = known.as_ref().map_or_else(AssetId::new, |asset| asset.id.clone());
     let issued = app

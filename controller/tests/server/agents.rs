@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use aright_shared::api::{Asset, NewEnrollKey};
+use aright_shared::digest::Digest;
 use aright_shared::envelope::PublicKey;
 use aright_shared::posture::{Reading, Value};
 use aright_shared::time::{DAY, HOUR};
 use aright_shared::trust::TrustDocument;
 use aright_shared::wire::{
-    EnrollReply, Orders, RenewReply, RenewRequest, TimeReply, TimeRequest, observations_digest,
+    EnrollReply, EnrollRequest, Orders, RenewReply, RenewRequest, TimeReply, TimeRequest, observations_digest,
 };
 use rcgen::KeyPair;
 
@@ -55,6 +56,20 @@ async fn unknown_used_up_and_expired_keys_are_refused_and_leave_nothing() {
     [&unknown, &used_up, &expired].into_iter().for_each(names_all);
     let assets: aright_shared::api::Page<Asset> = world.operator.get("/api/v1/assets").await.expect("listed");
     assert_eq!(assets.items.len(), 1);
+}
+
+#[tokio::test]
+async fn a_host_that_pins_another_trust_root_spends_no_key() {
+    let world = World::start().await;
+    let key = world.enroll_key(NewEnrollKey::default()).await;
+    let host = Host::new("web1");
+    let pinning = |root: Digest| EnrollRequest { trust_fingerprint: Some(root), ..host.request(&key.secret) };
+    let another = pinning(Digest::of(b"another"));
+    let refused = problem(world.stranger().post::<_, EnrollReply>("/agent/v1/enroll", &another).await);
+    assert_eq!(refused.kind, "another-trust-root");
+    names_all(&refused);
+    let enrolled = world.stranger().post::<_, EnrollReply>("/agent/v1/enroll", &pinning(key.trust)).await;
+    enrolled.expect("the key can still be used");
 }
 
 #[tokio::test]

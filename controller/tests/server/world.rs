@@ -213,6 +213,7 @@ impl Host {
 
     pub fn request(&self, secret: &str) -> EnrollRequest {
         EnrollRequest {
+            trust_fingerprint: None,
             key: secret.into(),
             csr: self.csr(),
             machine: self.machine,

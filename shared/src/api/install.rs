@@ -34,9 +34,9 @@ impl Installs {
     }
 }
 
-/// What a controller says is pasted into a shell: no more than a word of it.
+/// What a controller says is pasted into a shell, cmd among them, to which `%` is a variable: no more than a word of it.
 fn word(text: &str) -> String {
-    text.chars().filter(|c| c.is_ascii_alphanumeric() || "-._~:/?[]@%+=,".contains(*c)).collect()
+    text.chars().filter(|c| c.is_ascii_alphanumeric() || "-._~:/?[]@+=,".contains(*c)).collect()
 }
 
 #[cfg(test)]

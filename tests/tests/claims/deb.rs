@@ -2,6 +2,7 @@
 
 mod agent;
 mod controller;
+mod departure;
 mod lint;
 mod upgrade;
 mod watchdog;

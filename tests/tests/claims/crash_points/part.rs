@@ -14,7 +14,7 @@ use aright_agent::confirm::Contact;
 use aright_agent::task::here::{Evaluator, Here, Settings};
 use aright_agent::task::host::{Cancel, Sight};
 use aright_agent::task::journal::Journal;
-use aright_agent::task::spool::{Pending, Spool};
+use aright_agent::task::spool::{Pending, Spool, Wait};
 use aright_agent::task::{Task, execute, recover};
 use aright_shared::content::script::Script;
 use aright_shared::digest::Digest;
@@ -109,10 +109,12 @@ impl<'a> Agent<'a> {
 
     fn recover(&self) -> anyhow::Result<()> {
         for (mut journal, pending) in self.spool.recover()? {
-            match pending {
-                Pending::Resume => self.execute(journal)?,
-                pending => drop(recover::finish(&mut journal, pending, &self.spool, &self.here)?),
+            if pending == Pending::Resume {
+                self.execute(journal)?;
+                continue;
             }
+            let lock = self.spool.lock(Wait::ForIt)?;
+            recover::finish(&mut journal, pending, &self.spool, &self.here, &lock)?;
         }
         Ok(())
     }

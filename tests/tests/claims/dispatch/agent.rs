@@ -99,6 +99,7 @@ impl Agent {
         let hostname = format!("sim{number:03}");
         let machine = Digest::of(hostname.as_bytes());
         let request = EnrollRequest {
+            trust_fingerprint: None,
             key: secret.to_owned(),
             csr: CertificateParams::default().serialize_request(&key)?.pem()?,
             machine,

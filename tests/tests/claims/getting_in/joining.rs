@@ -73,6 +73,30 @@ fn by_agent_toml_alone_a_host_enrols_as_soon_as_a_controller_is_there() -> anyho
     agent.running()?.check()
 }
 
+#[test]
+fn a_service_whose_key_is_refused_goes_on_once_somebody_enrolled_by_hand() -> anyhow::Result<()> {
+    needs!(skip::HOSTS);
+    let lab = Lab::new()?;
+    let controller = Controller::start(&lab)?;
+    let cli = Cli::log_in(&controller)?;
+    let chamber = Chamber::new(&lab)?;
+    let mut agent = Agent::install(&chamber, lab.folder().join("agent.log"))?;
+    let key = cli.enroll_key(1)?;
+    agent.set(&format!(
+        "controllers = [\"{}\"]\nca_fingerprint = \"{}\"\ntrust_fingerprint = \"{}\"\nenroll_key_file = \"{KEY_FILE}\"",
+        controller.agents_url(),
+        key.authority,
+        key.trust
+    ))?;
+    chamber.write(KEY_FILE, "aek_mistyped\n")?;
+    std::fs::set_permissions(chamber.path(KEY_FILE), Permissions::from_mode(0o600))?;
+    agent.start()?;
+    says(&agent, "enrolment refused")?;
+    agent.enroll(&controller.agents_url(), &key)?;
+    cli.reported()?;
+    agent.running()?.check()
+}
+
 fn says(agent: &Agent<'_, Chamber>, words: &str) -> anyhow::Result<()> {
     until(words, PATIENCE, || Ok(agent.log().contains(words).then_some(())))
 }
