@@ -51,7 +51,8 @@ struct Certificates {
 impl Certificates {
     fn look(&mut self, app: &App) -> Result<()> {
         let now = app.now();
-        if self.looked.is_some_and(|looked| now.since(looked) < MINUTE) {
+        // A clock that was set back is no reason to wait until it is there again.
+        if self.looked.is_some_and(|looked| (0..MINUTE).contains(&now.since(looked))) {
             return Ok(());
         }
         self.looked = Some(now);

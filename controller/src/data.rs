@@ -124,12 +124,16 @@ pub fn folder(path: &Path) -> Result<()> {
         .with_context(|| format!("make folder {}", path.display()))
 }
 
-/// An empty file that nobody else may read, in place of what had its name.
+/// A new file that nobody else may read, in place of what had its name: whoever put that there, and whatever it is.
 ///
 /// # Errors
 /// It cannot be made.
 pub fn private_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn write_aside(path: &Path, bytes: &mut dyn Read) -> io::Result<()> {

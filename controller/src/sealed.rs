@@ -59,10 +59,10 @@ impl<W: Write> Sealer<W> {
     }
 
     fn put(&mut self, last: bool) -> io::Result<()> {
-        self.chunks.seal(&mut self.waiting, last)?;
-        self.into.write_all(&self.waiting)?;
+        let put = self.chunks.seal(&mut self.waiting, last).and_then(|()| self.into.write_all(&self.waiting));
+        // Sealed once or not at all: whoever writes on after a failure has no whole file anyway.
         self.waiting.clear();
-        Ok(())
+        put
     }
 }
 
@@ -254,6 +254,15 @@ mod tests {
         for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK] {
             let plain: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
             assert_eq!(opened(&sealed(&plain), "a passphrase").expect("opens"), plain, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_each_time() {
+        let mut room = [0_u8; 1000];
+        let mut sealer = Sealer::new(&mut room[..], "a passphrase").expect("starts");
+        for _ in 0..3 {
+            sealer.write_all(&vec![7; 2 * CHUNK]).expect_err("no room");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -148,10 +149,24 @@ impl Controller {
     }
 
     fn command(&self, words: &[&str], data: &Path, passphrase: &Path) -> anyhow::Result<String> {
+        let output = success(&mut self.prepared(words, data, passphrase)?)?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// As [`Self::backup`], not waited for.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn begin_backup(&self, file: &Path, passphrase: &Path) -> anyhow::Result<Running> {
+        let command = self.prepared(&["backup", &file.to_string_lossy()], &self.data, passphrase)?;
+        Running::start("backup", command, &self.lab.folder().join("backup.log"))
+    }
+
+    fn prepared(&self, words: &[&str], data: &Path, passphrase: &Path) -> anyhow::Result<Command> {
         let mut command = self.lab.command("env");
         command.arg(binary("aright-controller")?).args(words).arg("--data").arg(data);
-        let output = success(command.arg("--passphrase-file").arg(passphrase))?;
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        command.arg("--passphrase-file").arg(passphrase);
+        Ok(command)
     }
 
     /// A key of its own, such as `keys/task.key`, for a test that plays a thief.

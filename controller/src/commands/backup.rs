@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aright_shared::time::{Clock as _, WallClock};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::backup::{self, Manifest};
 use crate::data::{self, Data};
@@ -21,10 +22,12 @@ pub fn run(root: &Path, file: &Path, passphrase_file: Option<&Path>) -> Result<(
     ensure!(!file.exists(), "{} is there already; next: name another file, or remove it", file.display());
     let data = Data::open_own(root)?;
     let passphrase = passphrase::choose(passphrase_file)?;
-    let partial = Partial::beside(file)?;
     // Before anything is looked at: what was acknowledged until now is in it.
     let taken = WallClock.now();
+    // Only who holds this has a partial file there.
     let copy = Copy::of(&data)?;
+    let partial = Partial::beside(file)?;
+    end_without(vec![copy.file.clone(), partial.0.clone()])?;
     let copied =
         snapshot::take(&data.path(backup::DATABASE), &copy.file, &mut percent("copying the database"))?;
     let manifest = Manifest::of(&data, taken, copied)?;
@@ -33,11 +36,33 @@ pub fn run(root: &Path, file: &Path, passphrase_file: Option<&Path>) -> Result<(
     written.sync_all()?;
     let bytes = written.metadata()?.len();
     partial.keep_as(file)?;
-    summary(file, bytes, &manifest)
+    summary(file, bytes, &manifest);
+    Ok(())
 }
 
-fn summary(file: &Path, bytes: u64, manifest: &Manifest) -> Result<()> {
-    writeln!(
+/// On SIGTERM and SIGINT these files go before we do.
+fn end_without(files: Vec<PathBuf>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut term, mut int) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! { _ = term.recv() => {} _ = int.recv() => {} }
+        });
+        for file in files {
+            let _ = std::fs::remove_file(file);
+        }
+        let _ = tell("ended by a signal; no backup was made");
+        std::process::exit(1);
+    });
+    Ok(())
+}
+
+/// A reader that went away makes it no less done.
+fn summary(file: &Path, bytes: u64, manifest: &Manifest) {
+    let _ = writeln!(
         std::io::stdout(),
         "\
 {file}: {bytes} bytes, sealed to the passphrase (age format)
@@ -56,8 +81,7 @@ Restore: aright-controller restore {file} --data DIR",
         authority = manifest.authority,
         trust_version = manifest.trust_version,
         trust_root = manifest.trust_root,
-    )?;
-    Ok(())
+    );
 }
 
 /// Tells each tenth once, on standard error.

@@ -39,7 +39,8 @@ pub fn run(file: &Path, root: &Path, over: bool, passphrase_file: Option<&Path>)
     }
     let built = built.with_context(|| format!("backup {}", file.display()))?;
     let aside = place.put(&building, before.lock.is_some(), now)?;
-    summary(root, &built, aside.as_deref())
+    summary(root, &built, aside.as_deref());
+    Ok(())
 }
 
 /// What came of the backup and of what was there before.
@@ -62,12 +63,13 @@ fn build(sealed: File, passphrase: &str, building: &Data, before: &Before, now: 
     Ok(Built { manifest, trust_version, trust_kept, revoked })
 }
 
-fn summary(root: &Path, built: &Built, aside: Option<&Path>) -> Result<()> {
+/// A reader that went away makes it no less done.
+fn summary(root: &Path, built: &Built, aside: Option<&Path>) {
     let Built { manifest: Manifest { taken, version, assets, tasks, .. }, trust_version, revoked, .. } =
         built;
     let trust = if built.trust_kept { ", kept from what was there: higher than the backup's" } else { "" };
     let aside = aside.map(|aside| format!("\n  what was there     {}", aside.display())).unwrap_or_default();
-    writeln!(
+    let _ = writeln!(
         io::stdout(),
         "\
 {root}: restored from a backup of {taken} (aright-controller {version})
@@ -78,8 +80,7 @@ fn summary(root: &Path, built: &Built, aside: Option<&Path>) -> Result<()> {
 Start it at an address that agents know; they tell again what they told since {taken}. Everybody logs in anew.
 Hosts enrolled, revoked or tagged since then, and jobs saved since then, are not in it: docs/operations.md.",
         root = root.display(),
-    )?;
-    Ok(())
+    );
 }
 
 /// What stands where the restored folder is to be.
@@ -164,7 +165,11 @@ struct Place {
 
 impl Place {
     fn of(root: &Path) -> Result<Self> {
-        let root = std::path::absolute(root)?;
+        // What a link leads to is replaced, beside itself, and not the link.
+        let root = match fs::canonicalize(root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => std::path::absolute(root)?,
+            found => found?,
+        };
         let name = root.file_name().and_then(|name| name.to_str());
         let (Some(name), Some(above)) = (name, root.parent()) else {
             bail!("--data {}: not a folder that can be made", root.display());

@@ -64,7 +64,7 @@ mod tests {
             secret: "aek_a-b_c".into(),
             authority: Digest::of(b"authority"),
             trust: Digest::of(b"trust"),
-            urls: vec!["https://aright.example:8440; reboot $(x)".into()],
+            urls: vec!["https://aright.example:8440; reboot $(x)%PATH%".into()],
         };
         let Installs { debian, by_hand, windows } = Installs::of(&made);
         for line in [&debian, &by_hand, &windows] {
@@ -72,7 +72,7 @@ mod tests {
                 assert!(line.contains(part), "{line}");
             }
             assert!(
-                line.contains("https://aright.example:8440reboot") && !line.contains([';', '$', '\n']),
+                line.contains("https://aright.example:8440reboot") && !line.contains([';', '$', '%', '\n']),
                 "{line}"
             );
         }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
@@ -193,6 +194,36 @@ fn age_and_tar_open_it_and_no_root_key_is_in_it() -> anyhow::Result<()> {
         ensure!(!contains(secret.as_bytes()), "{secret} is in the backup");
     }
     ensure!(!fs::read(&files.backup)?.windows(15).any(|part| part == b"SQLite format 3"), "not sealed");
+    Ok(())
+}
+
+/// Whatever lies where its half is written, and whenever it is ended.
+#[test]
+fn its_half_goes_nowhere_else_and_is_not_left() -> anyhow::Result<()> {
+    needs!(skip::LAB);
+    let lab = Lab::new()?;
+    let controller = Controller::start(&lab)?;
+    let files = Files::of(&lab)?;
+    let half = lab.folder().join(".backup.age.partial");
+    let copy = controller.data().join("backup/snapshot.db");
+    let victim = lab.folder().join("victim");
+    fs::write(&victim, "mine\n")?;
+    fs::create_dir_all(controller.data().join("backup"))?;
+    for planted in [&half, &copy] {
+        std::os::unix::fs::symlink(&victim, planted)?;
+    }
+
+    let cut_short = controller.begin_backup(&files.backup, &files.passphrase)?;
+    let is_file = |path: &Path| path.symlink_metadata().is_ok_and(|one| one.is_file());
+    until("its half", Duration::from_secs(30), || Ok(is_file(&half).then_some(())))?;
+    let mode = half.metadata()?.permissions().mode() & 0o777;
+    ensure!(mode == 0o600, "its half has mode {mode:o}");
+    ensure!(!cut_short.stop()?.success());
+    for left in [&half, &copy, &files.backup] {
+        ensure!(left.symlink_metadata().is_err(), "{} is left", left.display());
+    }
+    controller.backup(&files.backup, &files.passphrase)?;
+    ensure!(fs::read_to_string(&victim)? == "mine\n", "a planted link was followed");
     Ok(())
 }
 

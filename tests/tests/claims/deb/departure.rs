@@ -39,7 +39,7 @@ fn cut_off(scene: &Scene) -> anyhow::Result<()> {
     host.write("/etc/canary", "old\n")?;
     host.write("/etc/systemd/system/slow.service", SLOW)?;
     host.stdout(&["systemctl", "daemon-reload"])?;
-    let more = "touches: [/etc/canary, service:slow]\nactivate: [{restart: [slow]}]\n";
+    let more = "touches: [/etc/canary]\nactivate: [{restart: [slow]}]\n";
     scene.approve("slow", more, "echo new >/etc/canary")?;
     let asset = scene.asset()?;
     scene.custom(&asset, "slow", &[], None)?;
@@ -55,6 +55,7 @@ fn cut_off(scene: &Scene) -> anyhow::Result<()> {
 
 fn elsewhere(scene: &Scene) -> anyhow::Result<()> {
     let host = &scene.host;
+    host.write("/etc/apt/apt.conf.d/90aright", "Dpkg::Options { \"--force-confold\"; };\n")?;
     host.write(SETTINGS, "state = \"/srv/agent\"\n")?;
     installed(scene)?;
     ensure!(host.path("/srv/agent/identity.json").exists(), "its state is not where it was to be");
@@ -71,7 +72,7 @@ fn not_valid(scene: &Scene) -> anyhow::Result<()> {
     host.write(SETTINGS, "evaluate_every = 5\n")?;
     let _ = host.output(&["systemctl", "restart", "aright-agent"])?;
     let result = host.stdout(&["systemctl", "show", "--value", "--property", "Result", "aright-agent"])?;
-    ensure!(result == "exec-condition", "systemd takes it for {result}");
+    ensure!(result == "exit-code", "systemd takes it for {result}");
     let state =
         host.stdout(&["systemctl", "show", "--value", "--property", "ActiveState", "aright-agent"])?;
     ensure!(["activating", "failed"].contains(&&*state), "systemd takes it for {state}");
