@@ -59,6 +59,7 @@ pub fn operators_port(app: &Arc<App>) -> Router {
             "/enroll-keys",
             get(operators::enroll_keys::list::handle).post(operators::enroll_keys::create::handle),
         )
+        .route("/enroll-keys/{id}/revoke", post(operators::enroll_keys::revoke::handle))
         .route("/technologies", get(operators::documents::technologies))
         .route("/controls", get(operators::documents::controls))
         .route("/policies", get(operators::policies::list::handle).post(operators::policies::import::handle))

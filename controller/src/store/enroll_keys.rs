@@ -2,6 +2,7 @@
 
 use aright_shared::api::EnrollKey;
 use aright_shared::digest::Digest;
+use aright_shared::id::EnrollKeyId;
 use aright_shared::time::Millis;
 use rusqlite::{Row, params};
 
@@ -58,6 +59,15 @@ pub fn spend(tx: &Tx<'_>, key: &EnrollKey, now: Millis) -> Result<bool, StoreErr
         params![key.id.as_str(), now.0],
     )?;
     Ok(changed == 1)
+}
+
+/// Its end is now, where that is not over; `None` where there is no such key.
+pub fn end(tx: &Tx<'_>, id: &EnrollKeyId, now: Millis) -> Result<Option<EnrollKey>, StoreError> {
+    tx.execute(
+        "UPDATE enroll_keys SET expires_at = MIN(expires_at, $1) WHERE id = $2",
+        params![now.0, id.as_str()],
+    )?;
+    tx.row(&format!("SELECT {COLUMNS} FROM enroll_keys WHERE id = $1"), params![id.as_str()], read)
 }
 
 /// Newest first, below `before`.

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use aright_shared::api::{Asset, NewEnrollKey};
+use aright_shared::api::{Asset, EnrollKey, NewEnrollKey, Page};
 use aright_shared::digest::Digest;
 use aright_shared::envelope::PublicKey;
+use aright_shared::id::EnrollKeyId;
 use aright_shared::posture::{Reading, Value};
 use aright_shared::time::{DAY, HOUR};
 use aright_shared::trust::TrustDocument;
@@ -54,8 +55,28 @@ async fn unknown_used_up_and_expired_keys_are_refused_and_leave_nothing() {
     let expired = enroll(&Host::new("d"), &short.secret).await;
     assert_eq!(expired.kind, "enroll-key-expired");
     [&unknown, &used_up, &expired].into_iter().for_each(names_all);
-    let assets: aright_shared::api::Page<Asset> = world.operator.get("/api/v1/assets").await.expect("listed");
+    let assets: Page<Asset> = world.operator.get("/api/v1/assets").await.expect("listed");
     assert_eq!(assets.items.len(), 1);
+}
+
+#[tokio::test]
+async fn a_revoked_key_serves_nobody_and_whoever_came_by_it_stays() {
+    let world = World::start().await;
+    let key = world.enroll_key(NewEnrollKey { max_uses: Some(2), ..NewEnrollKey::default() }).await;
+    let enroll = async |host: &Host| {
+        world.stranger().post::<_, EnrollReply>("/agent/v1/enroll", &host.request(&key.secret)).await
+    };
+    enroll(&Host::new("web1")).await.expect("enrols");
+    let path = format!("/api/v1/enroll-keys/{}/revoke", key.key.id);
+    for _ in 0..2 {
+        let ended: EnrollKey = world.operator.post(&path, &()).await.expect("revoked");
+        assert_eq!(ended.uses, 1);
+    }
+    assert_eq!(problem(enroll(&Host::new("web2")).await).kind, "enroll-key-expired");
+    let assets: Page<Asset> = world.operator.get("/api/v1/assets").await.expect("listed");
+    assert_eq!(assets.items.len(), 1);
+    let unknown = format!("/api/v1/enroll-keys/{}/revoke", EnrollKeyId::new());
+    names_all(&problem(world.operator.post::<_, EnrollKey>(&unknown, &()).await));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `aright enroll-key`.
 
-use aright_shared::api::{EnrollKey, EnrollKeyMade, Installs, NewEnrollKey, Paging};
+use aright_shared::api::{EnrollKey, EnrollKeyMade, Installs, NewEnrollKey, NewRevocation, Paging};
+use aright_shared::id::EnrollKeyId;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -13,6 +14,14 @@ pub enum Command {
     Create(Create),
     /// All keys: uses and ends, never the secrets.
     List,
+    /// Let no host enrol with a key any more; those that did stay.
+    Revoke {
+        /// As `list` shows it.
+        id: EnrollKeyId,
+        /// For the audit log.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+    },
 }
 
 #[derive(Args)]
@@ -41,6 +50,16 @@ impl Command {
                 let made: EnrollKeyMade = client.post("/api/v1/enroll-keys", &new).await?;
                 let install = Installs::of(&made);
                 one(format, &Shown { made, install }, text)
+            }
+            Self::Revoke { id, reason } => {
+                let path = format!("/api/v1/enroll-keys/{id}/revoke");
+                let key: EnrollKey = client.post(&path, &NewRevocation { reason }).await?;
+                one(format, &key, |key| {
+                    format!(
+                        "{} is not valid since {}; {} hosts enrolled with it\n",
+                        key.id, key.expires, key.uses
+                    )
+                })
             }
             Self::List => {
                 let keys: Vec<EnrollKey> = all(&client, "/api/v1/enroll-keys", &Paging::default()).await?;
