@@ -38,6 +38,8 @@ pub mod registry;
 #[cfg_attr(target_os = "linux", path = "root/linux.rs")]
 #[cfg_attr(windows, path = "root/windows.rs")]
 pub mod root;
+#[cfg(any(windows, test))]
+pub mod sddl;
 pub mod secret_file;
 #[cfg_attr(target_os = "linux", path = "service/linux.rs")]
 #[cfg_attr(windows, path = "service/windows.rs")]

@@ -1,10 +1,8 @@
 //! Windows: what the agent needs of the system for its own files and threads.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-
-use anyhow::Context as _;
 
 use crate::host::Network;
 use crate::windows::{disk, security};
@@ -13,13 +11,16 @@ use crate::windows::{disk, security};
 /// it is.
 ///
 /// # Errors
-/// Those of CreateDirectory.
+/// Those of CreateDirectory; or the folder `Aright` that is to hold it is not ours, see [`check_private`].
 pub fn make_private_folders(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    if let Some(parent) = path.parent() {
-        make_private_folders(parent)?;
+    if let Some(above) = path.parent() {
+        make_private_folders(above)?;
+        if is_ours(above) {
+            claim(above)?;
+        }
     }
     make_private_folder(path)
 }
@@ -39,19 +40,39 @@ pub fn private_file() -> OpenOptions {
     options
 }
 
-/// Makes sure that nobody but system and administrators may enter a folder.
+/// Whether nobody but system and administrators may have put there what is in a folder, and may enter it: below
+/// ProgramData everybody may make one of that name first.
 ///
 /// # Errors
-/// Its access list cannot be set.
+/// It cannot be looked at; or others may, and the remedy.
 pub fn check_private(path: &Path) -> anyhow::Result<()> {
     // Whoever made the folder above could put another one in its place.
-    for folder in [path.parent(), Some(path)].into_iter().flatten() {
-        if folder == path || folder.ends_with("Aright") {
-            security::set_of_file(folder, security::PRIVATE)
-                .with_context(|| format!("cannot keep others out of {}", folder.display()))?;
-        }
+    for folder in path.parent().filter(|above| is_ours(above)).into_iter().chain([path]) {
+        claim(folder)?;
     }
     Ok(())
+}
+
+/// Whether a folder is the agent's by its name, for its state to lie in.
+fn is_ours(folder: &Path) -> bool {
+    folder.ends_with("Aright")
+}
+
+/// One that is not private but empty gives way to a new one: whoever made it may still have it open, with the right to
+/// open it for others again.
+fn claim(folder: &Path) -> io::Result<()> {
+    if security::is_private(folder)? {
+        return Ok(());
+    }
+    if !folder.is_symlink() && fs::remove_dir(folder).is_ok() {
+        return make_private_folder(folder);
+    }
+    let shown = folder.display();
+    Err(io::Error::other(format!(
+        "others than system and administrators may have made {shown}, or may write in it; next: remove it; or, if all in \
+         it is yours, icacls \"{shown}\" /setowner *S-1-5-32-544 /t, then icacls \"{shown}\" /inheritance:r /grant:r \
+         *S-1-5-18:(OI)(CI)F *S-1-5-32-544:(OI)(CI)F"
+    )))
 }
 
 /// Whether nobody but system and administrators may read a file.
@@ -61,7 +82,7 @@ pub fn check_private(path: &Path) -> anyhow::Result<()> {
 pub fn check_secret(path: &Path, _file: &File) -> anyhow::Result<()> {
     let shown = path.display();
     anyhow::ensure!(
-        security::is_private(&security::of_file(path)?),
+        security::is_private(path)?,
         "others than system and administrators may read {shown}; next: icacls \"{shown}\" /inheritance:r /grant *S-1-5-18:F *S-1-5-32-544:F"
     );
     Ok(())
@@ -74,7 +95,7 @@ pub fn check_secret(path: &Path, _file: &File) -> anyhow::Result<()> {
 pub fn check_settings(path: &Path) -> anyhow::Result<()> {
     let shown = path.display();
     anyhow::ensure!(
-        security::is_private(&security::of_file(path)?),
+        security::is_private(path)?,
         "others than system and administrators may write {shown}; next: look through it, then icacls \"{shown}\" \
          /setowner *S-1-5-32-544 and /inheritance:r /grant *S-1-5-18:F *S-1-5-32-544:F"
     );
