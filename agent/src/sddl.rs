@@ -9,8 +9,7 @@ pub fn is_private(sddl: &str, own: &str) -> bool {
     let trusted = |whom: &str| !whom.is_empty() && ["SY", "BA", own].contains(&whom);
     let list = sddl.split_once("D:").map(|(_, list)| list).unwrap_or_default();
     let mut entries = list.split('(').skip(1).peekable();
-    let to_trusted =
-        |entry: &str| entry.trim_end_matches(')').rsplit(';').next().is_some_and(|whom| trusted(whom));
+    let to_trusted = |entry: &str| entry.trim_end_matches(')').rsplit(';').next().is_some_and(trusted);
     // Without an entry everybody may (no list) or nobody (an empty one): not ours either way.
     owner(sddl).is_some_and(trusted) && entries.peek().is_some() && entries.all(to_trusted)
 }

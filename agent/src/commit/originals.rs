@@ -88,7 +88,9 @@ impl Originals {
         let known = std::mem::take(&mut self.manifest.entries);
         let entry = |change: &Change| {
             let before = known.iter().enumerate().find(|(_, entry)| entry.change.path == change.path);
-            let (kept_as, mtime) = before.map(|(n, entry)| (n, entry.mtime)).unzip();
+            // A crash may have it narrowed again: the content stays where it was kept first.
+            let kept = before.map(|(n, entry)| (entry.kept_as.unwrap_or(n), entry.mtime));
+            let (kept_as, mtime) = kept.unzip();
             Entry { change: change.clone(), mtime: mtime.flatten(), kept_as }
         };
         self.manifest.entries = changes.iter().map(entry).collect();
