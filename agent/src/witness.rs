@@ -13,7 +13,7 @@ use aright_shared::content::script::Touch;
 use aright_shared::library::Library;
 
 use crate::change::Change;
-use crate::commit::place::Thing;
+use crate::commit::place::{SERVICES, Thing};
 use crate::meta::Meta;
 use crate::registry;
 
@@ -54,6 +54,15 @@ impl Declared {
         let is_in = |key: &str| self.keys.iter().any(|whole| whole.eq_ignore_ascii_case(key));
         before.keys().any(|known| folded(known) == folded(path))
             || matches!(Thing::parse(path), Thing::Value { key, .. } if is_in(&key))
+    }
+
+    /// Whether a value is what a declared service's start type is kept in: that is looked at by the service's name.
+    fn is_start_type(&self, path: &Path) -> bool {
+        let thing = Thing::parse(path);
+        let Some(service) = thing.started_by() else { return false };
+        let is_it =
+            |named: &Thing| matches!(named, Thing::Service(name) if name.eq_ignore_ascii_case(service));
+        self.things.iter().any(is_it)
     }
 
     /// Everything declared as it is now, with the keys and folders above that are missing: to make them is part of
@@ -163,8 +172,7 @@ const TREES: [&str; 7] = [
 /// Keys whose own values do.
 const KEYS: [&str; 2] =
     [r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Winlogon", r"HKLM\SYSTEM\CurrentControlSet\Control"];
-/// Below it each service has a key, of which these values count.
-const SERVICES: &str = r"HKLM\SYSTEM\CurrentControlSet\Services";
+/// Of the key that each service has.
 const OF_SERVICES: [&str; 3] = ["Start", "ImagePath", "ObjectName"];
 
 /// Most things that are looked at, and how deep: bounds for a hostile registry.
@@ -200,6 +208,7 @@ impl Witness {
                 }
             }
         }
+        witness.things.retain(|path, _| !declared.is_start_type(path));
         witness
     }
 

@@ -2,6 +2,7 @@
 //! Judged by the registry, the service manager and the disk, under Wine.
 
 mod job;
+mod services;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -11,7 +11,7 @@ use super::{PlaceError, Stamp, Step, copy};
 use crate::meta::{Kind, Meta};
 use crate::registry;
 use crate::task::fail;
-use crate::windows::{security, services};
+use crate::windows::{disk, security, services};
 
 /// The machine: there is one.
 #[derive(Debug)]
@@ -62,6 +62,14 @@ impl Thing {
         }
     }
 
+    /// The service whose start type a value is, or a part of it.
+    pub fn started_by(&self) -> Option<&str> {
+        let Self::Value { key, name } = self else { return None };
+        let (above, service) = key.rsplit_once('\\')?;
+        let is_start = [START, DELAYED].iter().any(|part| part.eq_ignore_ascii_case(name));
+        (is_start && above.eq_ignore_ascii_case(SERVICES)).then_some(service)
+    }
+
     /// # Errors
     /// It cannot be looked at.
     pub fn look(&self) -> io::Result<Option<Meta>> {
@@ -72,11 +80,8 @@ impl Thing {
             }
             Self::Value { key, name } => registry::value(key, name)?.map(|value| bare(Kind::Value(value))),
             Self::Service(name) => {
-                let key = service_key(name);
-                let number =
-                    |name| Ok::<_, io::Error>(registry::value(&key, name)?.and_then(|v| v.as_number()));
-                let start = number(START)?.and_then(|start| u32::try_from(start).ok());
-                let delayed = number(DELAYED)? == Some(1);
+                let start = number_of(name, START)?.and_then(|start| u32::try_from(start).ok());
+                let delayed = is_delayed(name)?;
                 start.map(|start| bare(Kind::Start { start, delayed }))
             }
             Self::File(path) => Meta::of_file(path)?,
@@ -86,9 +91,19 @@ impl Thing {
 
 const START: &str = "Start";
 const DELAYED: &str = "DelayedAutostart";
+/// Below it each service has a key.
+pub const SERVICES: &str = r"HKLM\SYSTEM\CurrentControlSet\Services";
 
 fn service_key(name: &str) -> String {
-    format!("HKLM\\SYSTEM\\CurrentControlSet\\Services\\{name}")
+    format!("{SERVICES}\\{name}")
+}
+
+fn number_of(service: &str, name: &str) -> io::Result<Option<i64>> {
+    Ok(registry::value(&service_key(service), name)?.and_then(|value| value.as_number()))
+}
+
+fn is_delayed(service: &str) -> io::Result<bool> {
+    Ok(number_of(service, DELAYED)? == Some(1))
 }
 
 #[derive(Debug)]
@@ -180,7 +195,14 @@ impl Place {
 
     fn make(&self, step: Step<'_>, to: &Meta, content: impl FnOnce() -> io::Result<File>) -> io::Result<()> {
         match (&self.thing, &to.kind) {
-            (Thing::Value { key, name }, Kind::Value(value)) => registry::set(key, name, value),
+            (Thing::Value { key, name }, Kind::Value(value)) => {
+                let start = value.as_number().and_then(|start| u32::try_from(start).ok());
+                match self.known_service()?.zip(start) {
+                    // The manager has it in memory, and would not read it again.
+                    Some((service, start)) => services::set_start(service, start, is_delayed(service)?),
+                    None => registry::set(key, name, value),
+                }
+            }
             (Thing::Key(key), Kind::Key) => registry::create(key).and_then(|()| self.secure(to)),
             (Thing::Service(name), Kind::Start { start, delayed }) => {
                 services::set_start(name, *start, *delayed)
@@ -207,13 +229,31 @@ impl Place {
                 writable(path)?;
                 fs::rename(&whole, path)?;
                 self.secure(to)?;
-                crate::windows::disk::set_attributes(path, *attributes)
+                disk::set_attributes(path, *attributes)
             }
             _ => Err(io::Error::other("it is of another kind")),
         }
     }
 
+    /// The service that the manager knows by a value that is its start type, and nothing else of it.
+    fn known_service(&self) -> io::Result<Option<&str>> {
+        let is_start = matches!(&self.thing, Thing::Value { name, .. } if name.eq_ignore_ascii_case(START));
+        let service = self.thing.started_by().filter(|_| is_start);
+        let state = service.map(services::state).transpose()?.flatten();
+        Ok(service.filter(|_| state.is_some()))
+    }
+
     fn remove(&self) -> io::Result<()> {
+        let created = match &self.thing {
+            Thing::Service(name) => Some(name.as_str()),
+            _ => self.known_service()?,
+        };
+        // With its start type the whole service came: that it goes is for people to decide.
+        if let Some(name) = created {
+            return Err(io::Error::other(format!(
+                "the script made this service; next: look at it, then sc delete \"{name}\""
+            )));
+        }
         match &self.thing {
             Thing::Value { key, name } => registry::remove(key, name),
             Thing::Key(key) if registry::keys(key)?.is_empty() && registry::values(key)?.is_empty() => {
@@ -301,7 +341,7 @@ fn aside(path: &Path, name: &OsString) -> PathBuf {
 /// A read-only file can be neither replaced nor removed.
 fn writable(path: &Path) -> io::Result<()> {
     match path.exists() {
-        true => crate::windows::disk::set_attributes(path, 0),
+        true => disk::set_attributes(path, 0),
         false => Ok(()),
     }
 }
