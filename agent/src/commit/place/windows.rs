@@ -188,7 +188,7 @@ impl Place {
     fn secure(&self, to: &Meta) -> io::Result<()> {
         match (&self.thing, &to.security) {
             (Thing::Key(key), Some(sddl)) => registry::set_security(key, sddl),
-            (Thing::File(path), Some(sddl)) => security::set_of_file(path, sddl),
+            (Thing::File(path), _) => secure_file(path, to),
             _ => Ok(()),
         }
     }
@@ -224,12 +224,13 @@ impl Place {
                 }
                 file.sync_all()?;
                 drop(file);
+                // Before it has its name: nobody is let in for a moment, and a crash leaves no half of it.
+                secure_file(&part, to)?;
+                disk::set_attributes(&part, *attributes)?;
                 fs::rename(&part, &whole)?;
                 fail::point(step.aside.label, "built");
                 writable(path)?;
-                fs::rename(&whole, path)?;
-                self.secure(to)?;
-                disk::set_attributes(path, *attributes)
+                fs::rename(&whole, path)
             }
             _ => Err(io::Error::other("it is of another kind")),
         }
@@ -312,7 +313,8 @@ impl Place {
     pub fn settle(&self, step: Step<'_>) -> Result<(), PlaceError> {
         let Thing::File(path) = &self.thing else { return Ok(()) };
         for name in [&step.aside.part, &step.aside.whole] {
-            match fs::remove_file(aside(path, name)) {
+            let aside = aside(path, name);
+            match writable(&aside).and_then(|()| fs::remove_file(aside)) {
                 Err(error)
                     if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
                 {
@@ -332,6 +334,10 @@ impl Place {
     fn fault(&self, doing: &'static str, source: io::Error) -> PlaceError {
         PlaceError::io(&self.path, doing, source)
     }
+}
+
+fn secure_file(path: &Path, to: &Meta) -> io::Result<()> {
+    to.security.as_ref().map_or(Ok(()), |sddl| security::set_of_file(path, sddl))
 }
 
 fn aside(path: &Path, name: &OsString) -> PathBuf {
