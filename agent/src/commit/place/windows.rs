@@ -30,7 +30,8 @@ impl Tree {
 pub enum Thing {
     /// `registry:KEY\`
     Key(String),
-    /// `registry:KEY\NAME`
+    /// `registry:KEY\NAME`; `registry:KEY\\NAME` where that says nothing, since the name is empty (of the default
+    /// value) or has a backslash itself.
     Value {
         key: String,
         name: String,
@@ -46,7 +47,11 @@ impl Thing {
         if let Some(name) = text.strip_prefix("service:") {
             return Self::Service(name.to_owned());
         }
-        match text.strip_prefix("registry:").and_then(|rest| rest.rsplit_once('\\')) {
+        let rest = text.strip_prefix("registry:");
+        match rest.and_then(|rest| rest.split_once(r"\\").or_else(|| rest.rsplit_once('\\'))) {
+            Some((key, name)) if text.contains(r"\\") => {
+                Self::Value { key: key.to_owned(), name: name.to_owned() }
+            }
             Some((key, "")) => Self::Key(key.to_owned()),
             Some((key, name)) => Self::Value { key: key.to_owned(), name: name.to_owned() },
             None => Self::File(path.to_owned()),
@@ -56,7 +61,10 @@ impl Thing {
     pub fn path(&self) -> PathBuf {
         match self {
             Self::Key(key) => format!("registry:{key}\\").into(),
-            Self::Value { key, name } => format!("registry:{key}\\{name}").into(),
+            Self::Value { key, name } if name.is_empty() || name.contains('\\') => {
+                format!(r"registry:{key}\\{name}").into()
+            }
+            Self::Value { key, name } => format!(r"registry:{key}\{name}").into(),
             Self::Service(name) => format!("service:{name}").into(),
             Self::File(path) => path.clone(),
         }

@@ -18,7 +18,7 @@ use aright_shared::task::{Confinement, Exit, Output, Overreach, ScriptResult, Ta
 use crate::activate::Live;
 use crate::change::Change;
 use crate::commit::Tree;
-use crate::commit::place::shown;
+use crate::commit::place::{Thing, shown};
 use crate::config::{Config, PowershellPolicy};
 use crate::confirm::Health;
 use crate::meta::Kind;
@@ -30,7 +30,7 @@ use crate::task::journal::Journal;
 use crate::verify::Refused;
 use crate::windows::job::{Bounds, End, Job, Process, Signal, Start};
 use crate::windows::system_folder;
-use crate::witness::{Declared, Things, Witness, again, changes};
+use crate::witness::{Declared, Things, Witness, again, changes, folded};
 
 /// How long Windows may take to end a process tree before we give up on it.
 const END_WITHIN: Duration = Duration::from_secs(30);
@@ -79,10 +79,10 @@ impl Host for Here {
     }
 
     fn catch_up(&self, journal: &Journal) -> io::Result<()> {
-        let Some(originals) = journal.originals().map_err(io::Error::other)? else { return Ok(()) };
+        let Some(mut originals) = journal.originals().map_err(io::Error::other)? else { return Ok(()) };
         let entries = originals.manifest.entries.iter();
         let before: Things =
-            entries.map(|entry| (entry.change.path.clone(), entry.change.before.clone())).collect();
+            entries.map(|entry| (Thing::parse(&entry.change.path), entry.change.before.clone())).collect();
         let now = again(&before)?;
         originals.narrow(&changes(&before, &now))
     }
@@ -229,6 +229,9 @@ impl Standing for StandingHere {
         if self.cut_off {
             missing.push("network: not cut off".to_owned());
         }
+        if !self.stand.witness.too_long.is_empty() {
+            missing.push("witness: values above 1 MiB".to_owned());
+        }
         if self.stand.witness.cut {
             missing.push("witness: more keys than are looked at".to_owned());
         }
@@ -236,8 +239,8 @@ impl Standing for StandingHere {
     }
 
     fn declared(&self) -> Vec<Change> {
-        let change = |(path, before): (&PathBuf, &Option<_>)| Change {
-            path: path.clone(),
+        let change = |(thing, before): (&Thing, &Option<_>)| Change {
+            path: thing.path(),
             before: before.clone(),
             after: None,
         };
@@ -372,9 +375,12 @@ impl Ran for RanHere {
         let Stand { sight, declared, before, witness } = self.stand;
         let mut all = changes(&before, &again(&before)?);
         let seen = Witness::look(sight.library, &declared);
-        let known: Vec<PathBuf> = all.iter().map(|change| change.path.clone()).collect();
+        if let Some(thing) = seen.too_long.difference(&witness.too_long).next() {
+            return Err(io::Error::other(format!("{} is too long", shown(&thing.path()))));
+        }
+        let known: Vec<String> = all.iter().map(|change| folded(&change.path)).collect();
         let witnessed = changes(&witness.things, &seen.things);
-        all.extend(witnessed.into_iter().filter(|change| !known.contains(&change.path)));
+        all.extend(witnessed.into_iter().filter(|change| !known.contains(&folded(&change.path))));
         all.sort_by(|a, b| a.path.cmp(&b.path));
         let undeclared: Vec<&Change> =
             all.iter().filter(|change| !declared.names(&before, &change.path)).collect();
