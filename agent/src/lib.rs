@@ -6,6 +6,8 @@
 pub mod activate;
 #[cfg(target_os = "linux")]
 pub mod cage;
+#[cfg(any(windows, test))]
+pub mod caseless;
 pub mod change;
 pub mod cli;
 pub mod clock;

@@ -16,6 +16,7 @@ use aright_shared::posture::{Managed, Spot, Verdict};
 use aright_shared::task::{Confinement, Exit, Output, Overreach, ScriptResult, Target};
 
 use crate::activate::Live;
+use crate::caseless::{self, Patterns};
 use crate::change::Change;
 use crate::commit::Tree;
 use crate::commit::place::{Thing, shown};
@@ -45,6 +46,7 @@ pub struct Here {
     live: Live,
     sight: Arc<TaskSight>,
     denied: Vec<PathBuf>,
+    never_read: Patterns,
     powershell: PowershellPolicy,
     /// The controller's: it can be looked up where all is well.
     name: Option<String>,
@@ -53,7 +55,8 @@ pub struct Here {
 impl Here {
     pub fn new(sight: TaskSight, config: &Config, name: Option<String>) -> Self {
         let (denied, powershell) = (config.deny.paths.clone(), config.powershell_policy);
-        Self { tree: Tree, live: Live::here(), sight: Arc::new(sight), denied, powershell, name }
+        let never_read = Patterns::new(sight.never_read.iter().map(Path::new));
+        Self { tree: Tree, live: Live::here(), sight: Arc::new(sight), denied, never_read, powershell, name }
     }
 }
 
@@ -119,14 +122,8 @@ impl Host for Here {
         false
     }
 
-    /// Names of this system know no case.
     fn denies(&self, path: &Path) -> bool {
-        let path = path.to_string_lossy().to_lowercase();
-        self.denied.iter().any(|denied| {
-            let denied = denied.to_string_lossy().to_lowercase();
-            path.strip_prefix(denied.trim_end_matches('\\'))
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('\\'))
-        })
+        self.denied.iter().any(|denied| caseless::is_at_or_below(path, denied))
     }
 
     fn size_of(&self, touches: &[Touch]) -> u64 {
@@ -140,8 +137,7 @@ impl Host for Here {
     }
 
     fn is_secret(&self, path: &Path) -> bool {
-        let path = path.to_string_lossy().to_lowercase();
-        self.sight.never_read.iter().any(|secret| path.starts_with(&secret.to_lowercase()))
+        self.never_read.hold(path)
     }
 
     fn persisted(&self, _parameter: &str) -> Option<String> {
@@ -225,6 +221,7 @@ impl Standing for StandingHere {
         let mut missing = vec![
             "stage: none on Windows; the script changes the host itself".to_owned(),
             "files and registry elsewhere: changes that are not declared are not witnessed".to_owned(),
+            "processes: what services, tasks or WMI start for the script is not ended with it".to_owned(),
         ];
         if self.cut_off {
             missing.push("network: not cut off".to_owned());
