@@ -1,5 +1,5 @@
 //! One program in a job object: no child leaves it, its memory and processes are bounded, and all of it ends
-//! with the job.
+//! with the job. What a service, a scheduled task or WMI starts at a script's wish is a child of theirs, and outside.
 
 use std::ffi::c_void;
 use std::io::{self, PipeWriter};
