@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{PlaceError, Stamp, Step, copy};
 use crate::meta::{Kind, Meta};
 use crate::registry;
+use crate::system;
 use crate::task::fail;
 use crate::windows::{disk, security, services};
 
@@ -288,8 +290,11 @@ impl Place {
         let flushed = match &self.thing {
             Thing::Key(key) | Thing::Value { key, .. } => registry::flush(key),
             Thing::Service(name) => registry::flush(&service_key(name)),
-            // Synced when it was written; names are in the journal of the file system.
-            Thing::File(_) => Ok(()),
+            // Its content was synced when it was written; its folder may be gone with it.
+            Thing::File(path) => match path.parent().map_or(Ok(()), system::sync_folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                synced => synced,
+            },
         };
         flushed.map_err(|source| self.fault("cannot make it last", source))
     }
@@ -300,7 +305,7 @@ impl Place {
         self.sync()
     }
 
-    /// What is synced once for many: a hive.
+    /// What is synced once for many: a hive, a folder.
     ///
     /// # Errors
     /// None of this system.
@@ -310,7 +315,11 @@ impl Place {
                 (1, u64::from(key.get(5..11).is_some_and(|hive| hive.eq_ignore_ascii_case("system"))))
             }
             Thing::Service(_) => (1, 1),
-            Thing::File(_) => (2, 0),
+            Thing::File(path) => {
+                let mut folder = DefaultHasher::new();
+                path.parent().hash(&mut folder);
+                (2, folder.finish())
+            }
         })
     }
 
