@@ -21,6 +21,14 @@ pub fn owner(sddl: &str) -> Option<&str> {
     Some(&rest[..end])
 }
 
+/// The same, to be set on a thing: that a list was inherited (AI) is kept only where it is asked for (AR).
+pub fn settable(sddl: &str) -> String {
+    let Some((before, list)) = sddl.split_once("D:") else { return sddl.to_owned() };
+    let flags = list.split('(').next().unwrap_or_default();
+    let asks = if flags.contains("AI") && !flags.contains("AR") { "AR" } else { "" };
+    format!("{before}D:{asks}{list}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +60,14 @@ mod tests {
             assert!(!is_private(sddl, ME), "{sddl}");
         }
         assert!(!is_private("O:D:(A;;FA;;;)", ""), "a user that is not known is none");
+    }
+
+    #[test]
+    fn an_inherited_list_asks_to_stay_one() {
+        assert_eq!(settable("O:BAG:SYD:AI(A;ID;FA;;;SY)"), "O:BAG:SYD:ARAI(A;ID;FA;;;SY)");
+        assert_eq!(settable("O:BAD:PAI(A;;FA;;;SY)"), "O:BAD:ARPAI(A;;FA;;;SY)");
+        for same in ["O:BA", PRIVATE, "D:ARAI(A;;FA;;;SY)", "D:(A;;FA;;;S-1-5-AI)"] {
+            assert_eq!(settable(same), same);
+        }
     }
 }

@@ -4,7 +4,8 @@ use std::ffi::c_void;
 use std::io;
 use std::os::windows::io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle};
 use std::path::Path;
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
+use std::sync::Once;
 
 use windows_registry::Key;
 use windows_sys::Win32::Foundation::{ERROR_INSUFFICIENT_BUFFER, LocalFree};
@@ -13,9 +14,11 @@ use windows_sys::Win32::Security::Authorization::{
     ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1,
 };
 use windows_sys::Win32::Security::{
-    DACL_SECURITY_INFORMATION, GROUP_SECURITY_INFORMATION, GetFileSecurityW, GetTokenInformation,
-    InitializeSecurityDescriptor, OWNER_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, SECURITY_ATTRIBUTES,
-    SECURITY_DESCRIPTOR, SetFileSecurityW, SetSecurityDescriptorOwner, TOKEN_QUERY, TOKEN_USER, TokenUser,
+    AdjustTokenPrivileges, DACL_SECURITY_INFORMATION, GROUP_SECURITY_INFORMATION, GetFileSecurityW,
+    GetTokenInformation, InitializeSecurityDescriptor, LookupPrivilegeValueW, OWNER_SECURITY_INFORMATION,
+    PSECURITY_DESCRIPTOR, SE_PRIVILEGE_ENABLED, SE_RESTORE_NAME, SECURITY_ATTRIBUTES, SECURITY_DESCRIPTOR,
+    SetFileSecurityW, SetSecurityDescriptorOwner, TOKEN_ADJUST_PRIVILEGES, TOKEN_PRIVILEGES, TOKEN_QUERY,
+    TOKEN_USER, TokenUser,
 };
 use windows_sys::Win32::Storage::FileSystem::CreateDirectoryW;
 use windows_sys::Win32::System::Registry::{RegGetKeySecurity, RegSetKeySecurity};
@@ -67,7 +70,7 @@ pub fn of_key(key: *mut c_void) -> io::Result<String> {
     if first != ERROR_INSUFFICIENT_BUFFER {
         code(first)?;
     }
-    let mut descriptor = vec![0_u8; len as usize];
+    let mut descriptor = room(len);
     // SAFETY: the buffer is as long as it was asked for.
     code(unsafe { RegGetKeySecurity(key, WHAT, descriptor.as_mut_ptr().cast(), &raw mut len) })?;
     text(descriptor.as_mut_ptr().cast())
@@ -76,8 +79,9 @@ pub fn of_key(key: *mut c_void) -> io::Result<String> {
 /// Of a key by its name below a hive.
 pub fn set_of_key(hive: &Key, below: &str, sddl: &str) -> io::Result<()> {
     const WRITE_OWNER_AND_DAC: u32 = 0x0008_0000 | 0x0004_0000;
+    may_give_away();
     let key = hive.options().access(WRITE_OWNER_AND_DAC).open(below)?;
-    let descriptor = Descriptor::parse(sddl)?;
+    let descriptor = Descriptor::parse(&sddl::settable(sddl))?;
     // SAFETY: key and descriptor are good until the call returns.
     code(unsafe { RegSetKeySecurity(key.as_raw(), descriptor.what(), descriptor.0) })
 }
@@ -88,16 +92,46 @@ pub fn of_file(path: &Path) -> io::Result<String> {
     let mut len = 0;
     // SAFETY: the path ends with a NUL; with no room the call only tells how much it needs.
     unsafe { GetFileSecurityW(path.as_ptr(), WHAT, null_mut(), 0, &raw mut len) };
-    let mut descriptor = vec![0_u8; len as usize];
+    let mut descriptor = room(len);
     // SAFETY: the buffer is as long as it was asked for.
     ok(unsafe { GetFileSecurityW(path.as_ptr(), WHAT, descriptor.as_mut_ptr().cast(), len, &raw mut len) })?;
     text(descriptor.as_mut_ptr().cast())
 }
 
 pub fn set_of_file(path: &Path, sddl: &str) -> io::Result<()> {
-    let descriptor = Descriptor::parse(sddl)?;
+    may_give_away();
+    let descriptor = Descriptor::parse(&sddl::settable(sddl))?;
     // SAFETY: path and descriptor are good until the call returns.
     ok(unsafe { SetFileSecurityW(wide(path).as_ptr(), descriptor.what(), descriptor.0) })
+}
+
+/// For a descriptor of so many bytes: words, so that it is aligned.
+fn room(len: u32) -> Vec<u32> {
+    vec![0; len.div_ceil(4) as usize]
+}
+
+/// Lets this process give things to owners other than itself, and write where the list of a thing that is given back
+/// lets in others alone; where it may not, the call that wants it says so.
+fn may_give_away() {
+    static ASKED: Once = Once::new();
+    ASKED.call_once(|| {
+        let mut token = null_mut();
+        // SAFETY: this process's handle needs no closing, `token` takes one that does.
+        if unsafe { OpenProcessToken(GetCurrentProcess(), TOKEN_ADJUST_PRIVILEGES, &raw mut token) } == 0 {
+            return;
+        }
+        // SAFETY: opened above, closed once.
+        let token = unsafe { OwnedHandle::from_raw_handle(token) };
+        let mut wanted = TOKEN_PRIVILEGES { PrivilegeCount: 1, ..TOKEN_PRIVILEGES::default() };
+        wanted.Privileges[0].Attributes = SE_PRIVILEGE_ENABLED;
+        let raw = &raw mut wanted.Privileges[0].Luid;
+        // SAFETY: the name ends with a NUL, the privileges are as many as they say; nothing old is asked for.
+        unsafe {
+            if LookupPrivilegeValueW(null(), SE_RESTORE_NAME, raw) != 0 {
+                AdjustTokenPrivileges(token.as_raw_handle(), 0, &raw const wanted, 0, null_mut(), null_mut());
+            }
+        }
+    });
 }
 
 /// Makes a folder that is [`sddl::PRIVATE`] from its first moment.
