@@ -17,7 +17,7 @@ use super::journal::{Journal, JournalError, Step};
 use super::spool::{Spool, SpoolError};
 use super::{CONFIRM, Task, TaskError, kept_outcome};
 use crate::activate::{self, ActivateError, Awake};
-use crate::commit::{self, Originals};
+use crate::commit::{self, Originals, PlaceError};
 use crate::confirm::{self, Contact, Health};
 use crate::diff::{self, Sources};
 use crate::mask::mask;
@@ -303,22 +303,22 @@ impl<'a> Run<'a> {
 
     pub fn keep_originals(&mut self, judged: &Judged) -> Result<Originals, Stop> {
         let sequence = self.spool.next_sequence()?;
-        match commit::keep(self.host.tree(), judged, sequence, &self.journal.originals_dir()) {
-            Ok(originals) => {
-                // Syncs the name of their folder too.
-                self.journal.keep_draft(&self.report)?;
-                Ok(originals)
-            }
-            Err(error) => untouched(Outcome::Conflict, error.to_string()),
-        }
+        let kept = commit::keep(self.host.tree(), judged, sequence, &self.journal.originals_dir());
+        self.kept(kept)
     }
 
     /// Where there is no stage: what is declared, as it is before the script.
     pub fn keep_declared(&mut self, standing: &dyn Standing) -> Result<Originals, Stop> {
         let sequence = self.spool.next_sequence()?;
         let (dir, declared) = (self.journal.originals_dir(), standing.declared());
-        match Originals::keep(&dir, self.host.tree(), sequence, declared) {
+        let kept = Originals::keep(&dir, self.host.tree(), sequence, declared);
+        self.kept(kept)
+    }
+
+    fn kept(&mut self, kept: Result<Originals, PlaceError>) -> Result<Originals, Stop> {
+        match kept {
             Ok(originals) => {
+                // Syncs the name of their folder too.
                 self.journal.keep_draft(&self.report)?;
                 Ok(originals)
             }
