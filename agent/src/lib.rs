@@ -6,6 +6,8 @@
 pub mod activate;
 #[cfg(target_os = "linux")]
 pub mod cage;
+#[cfg(any(windows, test))]
+pub mod caseless;
 pub mod change;
 pub mod cli;
 pub mod clock;
@@ -39,6 +41,8 @@ pub mod registry;
 #[cfg_attr(target_os = "linux", path = "root/linux.rs")]
 #[cfg_attr(windows, path = "root/windows.rs")]
 pub mod root;
+#[cfg(any(windows, test))]
+pub mod sddl;
 pub mod secret_file;
 #[cfg_attr(target_os = "linux", path = "service/linux.rs")]
 #[cfg_attr(windows, path = "service/windows.rs")]

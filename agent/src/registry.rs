@@ -1,13 +1,16 @@
 //! The machine's registry (64-bit view), by names as `HKLM\SOFTWARE\…`: what is not there is `None`.
 
 use std::io;
+use std::ptr::{null, null_mut};
 
 use serde::{Deserialize, Serialize};
 use windows_registry::{Key, LOCAL_MACHINE};
-use windows_sys::Win32::Foundation::{ERROR_FILE_NOT_FOUND, ERROR_PATH_NOT_FOUND, ERROR_SUCCESS};
+use windows_sys::Win32::Foundation::{
+    ERROR_FILE_NOT_FOUND, ERROR_NO_MORE_ITEMS, ERROR_PATH_NOT_FOUND, ERROR_SUCCESS,
+};
 use windows_sys::Win32::System::Registry::{
     REG_BINARY, REG_DWORD, REG_DWORD_BIG_ENDIAN, REG_EXPAND_SZ, REG_MULTI_SZ, REG_QWORD, REG_SZ,
-    RegDeleteKeyExW, RegFlushKey,
+    RegDeleteKeyExW, RegEnumKeyExW, RegEnumValueW, RegFlushKey, RegQueryValueExW,
 };
 
 use crate::windows::{security, wide};
@@ -32,24 +35,31 @@ fn below(key: &str) -> io::Result<&str> {
     below.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("{key} is not below HKLM")))
 }
 
-fn there<T>(result: windows_registry::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) => {
-            let error = io::Error::from(error);
-            let code = error.raw_os_error().unwrap_or_default().cast_unsigned() & 0xffff;
-            if [ERROR_FILE_NOT_FOUND, ERROR_PATH_NOT_FOUND].contains(&code) { Ok(None) } else { Err(error) }
-        }
-    }
-}
-
 fn open(key: &str) -> io::Result<Option<Key>> {
-    there(LOCAL_MACHINE.options().read().open(below(key)?))
+    match LOCAL_MACHINE.options().read().open(below(key)?).map_err(plain) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
 }
 
 /// For writing; made where it is not there.
 fn open_to_write(key: &str) -> io::Result<Key> {
-    Ok(LOCAL_MACHINE.options().read().write().create().open(below(key)?)?)
+    LOCAL_MACHINE.options().read().write().create().open(below(key)?).map_err(plain)
+}
+
+/// What the library says as an HRESULT, as the code of Windows that it was: by that the standard library knows its kind.
+fn plain(error: impl Into<io::Error>) -> io::Error {
+    const FACILITY_WIN32: u32 = 0x8007_0000;
+    let error = error.into();
+    match error.raw_os_error().map(i32::cast_unsigned) {
+        Some(code) if code & 0xffff_0000 == FACILITY_WIN32 => failed(code & 0xffff),
+        _ => error,
+    }
+}
+
+/// A code of winerror.h.
+fn failed(code: u32) -> io::Error {
+    io::Error::from_raw_os_error(code.cast_signed())
 }
 
 pub fn exists(key: &str) -> io::Result<bool> {
@@ -57,51 +67,102 @@ pub fn exists(key: &str) -> io::Result<bool> {
 }
 
 /// # Errors
-/// It cannot be read, or is longer than [`MAX_VALUE`].
+/// It cannot be read; [`io::ErrorKind::FileTooLarge`] when it is longer than [`MAX_VALUE`].
 pub fn value(key: &str, name: &str) -> io::Result<Option<Value>> {
-    let Some(key) = open(key)? else { return Ok(None) };
-    there(key.get_value(name))?.map(stored).transpose()
+    open(key)?.map_or(Ok(None), |key| read(&key, name))
 }
 
-fn stored(value: windows_registry::Value) -> io::Result<Value> {
-    if value.len() > MAX_VALUE {
-        return Err(io::Error::other(format!("{} bytes, above the limit of {MAX_VALUE}", value.len())));
+fn read(key: &Key, name: &str) -> io::Result<Option<Value>> {
+    let name = wide(name);
+    let (mut ty, mut len) = (0, 0);
+    let mut ask = |data: *mut u8, len: &mut u32| {
+        // SAFETY: the key is open, the name ends with a NUL, and `data` is null or has room for `len` bytes.
+        unsafe { RegQueryValueExW(key.as_raw(), name.as_ptr(), null(), &raw mut ty, data, &raw mut *len) }
+    };
+    match ask(null_mut(), &mut len) {
+        ERROR_SUCCESS => {}
+        ERROR_FILE_NOT_FOUND => return Ok(None),
+        code => return Err(failed(code)),
     }
-    Ok(Value { ty: value.ty().into(), data: value.to_vec() })
+    if len as usize > MAX_VALUE {
+        let why = format!("{len} bytes, above the limit of {MAX_VALUE}");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    let mut data = vec![0; len as usize];
+    match ask(data.as_mut_ptr(), &mut len) {
+        ERROR_SUCCESS => {}
+        code => return Err(failed(code)),
+    }
+    data.truncate(len as usize);
+    Ok(Some(Value { ty, data }))
 }
 
-/// Every value of a key with its name; none where there is no key.
+/// Every value of a key with its name, empty for the default one; none where there is no key. A value that is longer
+/// than [`MAX_VALUE`] is `None`.
 ///
 /// # Errors
-/// One cannot be read.
-pub fn values(key: &str) -> io::Result<Vec<(String, Value)>> {
+/// One cannot be read, or they cannot be listed to the last.
+pub fn values(key: &str) -> io::Result<Vec<(String, Option<Value>)>> {
     let Some(key) = open(key)? else { return Ok(Vec::new()) };
-    let all: Vec<_> = key.values()?.collect();
-    all.into_iter().map(|(name, value)| Ok((name, stored(value)?))).collect()
+    let names = listed(|n, name, len| {
+        // SAFETY: the key is open, `name` has room for `len` units; what is not wanted may be null.
+        unsafe { RegEnumValueW(key.as_raw(), n, name, len, null(), null_mut(), null_mut(), null_mut()) }
+    })?;
+    let mut all = Vec::new();
+    for name in names {
+        match read(&key, &name) {
+            Ok(Some(value)) => all.push((name, Some(value))),
+            // It went in between.
+            Ok(None) => {}
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => all.push((name, None)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
 }
 
 /// Names of the keys right below a key.
 ///
 /// # Errors
-/// They cannot be listed.
+/// They cannot be listed to the last.
 pub fn keys(key: &str) -> io::Result<Vec<String>> {
     let Some(key) = open(key)? else { return Ok(Vec::new()) };
-    Ok(key.keys()?.collect())
+    listed(|n, name, len| {
+        // SAFETY: the key is open, `name` has room for `len` units; what is not wanted may be null.
+        unsafe { RegEnumKeyExW(key.as_raw(), n, name, len, null(), null_mut(), null_mut(), null_mut()) }
+    })
+}
+
+/// All names that `next` gives by their number: it writes one to its buffer, which is as long as it is told.
+fn listed(next: impl Fn(u32, *mut u16, *mut u32) -> u32) -> io::Result<Vec<String>> {
+    // The longest that Windows allows, and its NUL.
+    let mut name = vec![0_u16; 16_384];
+    let mut all = Vec::new();
+    for n in 0.. {
+        let mut len = u32::try_from(name.len()).unwrap_or_default();
+        match next(n, name.as_mut_ptr(), &raw mut len) {
+            ERROR_SUCCESS => all.push(String::from_utf16_lossy(&name[..len as usize])),
+            ERROR_NO_MORE_ITEMS => break,
+            code => return Err(failed(code)),
+        }
+    }
+    Ok(all)
 }
 
 /// # Errors
 /// It cannot be written.
 pub fn set(key: &str, name: &str, value: &Value) -> io::Result<()> {
-    Ok(open_to_write(key)?.set_bytes(name, value.ty.into(), &value.data)?)
+    open_to_write(key)?.set_bytes(name, value.ty.into(), &value.data).map_err(plain)
 }
 
 /// # Errors
 /// It is there and cannot be removed.
 pub fn remove(key: &str, name: &str) -> io::Result<()> {
-    if open(key)?.is_none() {
-        return Ok(());
+    let key = LOCAL_MACHINE.options().write().open(below(key)?);
+    match key.and_then(|key| key.remove_value(name)).map_err(plain) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
-    there(open_to_write(key)?.remove_value(name)).map(drop)
 }
 
 /// Makes a key with those above it.
@@ -122,7 +183,7 @@ pub fn delete(key: &str) -> io::Result<()> {
     let code = unsafe { RegDeleteKeyExW(LOCAL_MACHINE.as_raw(), name.as_ptr(), 0, 0) };
     match code {
         ERROR_SUCCESS | ERROR_FILE_NOT_FOUND | ERROR_PATH_NOT_FOUND => Ok(()),
-        code => Err(io::Error::from_raw_os_error(code.cast_signed())),
+        code => Err(failed(code)),
     }
 }
 
@@ -135,7 +196,7 @@ pub fn flush(key: &str) -> io::Result<()> {
     // SAFETY: the handle is open.
     match unsafe { RegFlushKey(key.as_raw()) } {
         ERROR_SUCCESS => Ok(()),
-        code => Err(io::Error::from_raw_os_error(code.cast_signed())),
+        code => Err(failed(code)),
     }
 }
 

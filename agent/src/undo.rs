@@ -1,7 +1,6 @@
 //! Originals back, last in first out. Idempotent: it looks at what is there, so it can be killed and run
 //! again; what somebody else changed since is reported and left alone.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use aright_shared::id::TaskId;
@@ -256,11 +255,7 @@ pub fn conflict_diffs(
         let entry = originals.manifest.entries.get(conflict.entry)?;
         let now = tree.place(&conflict.path).ok()?.map_or(Ok(None), |place| place.look()).ok()?;
         let change = Change { path: conflict.path.clone(), before: now, after: entry.change.before.clone() };
-        let present = |path: &Path| match tree.place(path) {
-            Ok(Some(place)) => place.read().map(|(file, _)| file).map_err(io::Error::other),
-            Ok(None) => Err(io::ErrorKind::NotFound.into()),
-            Err(error) => Err(io::Error::other(error)),
-        };
+        let present = |path: &Path| tree.read_file(path);
         // An original whose content was not taken away has no copy: the two are equal in it then or unknown.
         let original = |_: &Path| originals.open(conflict.entry);
         let sources = Sources { before: &present, after: &original, secret };

@@ -3,9 +3,9 @@
 //! there that was not declared is overreach, and is given back. What lies elsewhere is not witnessed, and the
 //! report says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use aright_shared::content::control::Instances;
 use aright_shared::content::probe::{INSTANCE, Probe};
@@ -13,12 +13,12 @@ use aright_shared::content::script::Touch;
 use aright_shared::library::Library;
 
 use crate::change::Change;
-use crate::commit::place::Thing;
+use crate::commit::place::{SERVICES, Thing, shown};
 use crate::meta::Meta;
 use crate::registry;
 
-/// Things by the path that a change names; `None` for what is not there.
-pub type Things = BTreeMap<PathBuf, Option<Meta>>;
+/// What is there of each thing. Not by its path: of those two are equal that name a key, and a value of its name above.
+pub type Things = BTreeMap<Thing, Option<Meta>>;
 
 /// What a script says that it changes.
 #[derive(Clone, Debug, Default)]
@@ -52,8 +52,16 @@ impl Declared {
     /// Whether a change of a path is declared. `before` is [`Declared::look`] of then.
     pub fn names(&self, before: &Things, path: &Path) -> bool {
         let is_in = |key: &str| self.keys.iter().any(|whole| whole.eq_ignore_ascii_case(key));
-        before.keys().any(|known| folded(known) == folded(path))
+        before.keys().any(|known| folded(&known.path()) == folded(path))
             || matches!(Thing::parse(path), Thing::Value { key, .. } if is_in(&key))
+    }
+
+    /// Whether a value is what a declared service's start type is kept in: that is looked at by the service's name.
+    fn is_start_type(&self, value: &Thing) -> bool {
+        let Some(service) = value.started_by() else { return false };
+        let is_it =
+            |named: &Thing| matches!(named, Thing::Service(name) if name.eq_ignore_ascii_case(service));
+        self.things.iter().any(is_it)
     }
 
     /// Everything declared as it is now, with the keys and folders above that are missing: to make them is part of
@@ -64,16 +72,13 @@ impl Declared {
     pub fn look(&self) -> io::Result<Things> {
         let mut all = Things::new();
         for thing in &self.things {
-            all.insert(thing.path(), thing.look()?);
-            for parent in missing_above(thing)? {
-                all.insert(parent.path(), None);
-            }
+            all.insert(thing.clone(), thing.look()?);
+            all.extend(missing_above(thing)?.into_iter().map(|above| (above, None)));
         }
         for key in &self.keys {
-            whole_key(key, &mut all)?;
-            for parent in missing_above(&Thing::Key(key.clone()))? {
-                all.insert(parent.path(), None);
-            }
+            whole_key(key, &mut all, &mut refuse)?;
+            let above = missing_above(&Thing::Key(key.clone()))?;
+            all.extend(above.into_iter().map(|above| (above, None)));
         }
         Ok(all)
     }
@@ -85,30 +90,37 @@ impl Declared {
 /// Something cannot be looked at.
 pub fn again(before: &Things) -> io::Result<Things> {
     let mut now = Things::new();
-    for path in before.keys() {
-        match Thing::parse(path) {
-            Thing::Key(key) => whole_key(&key, &mut now)?,
-            thing => drop(now.insert(path.clone(), thing.look()?)),
+    for thing in before.keys() {
+        match thing {
+            Thing::Key(key) => whole_key(key, &mut now, &mut refuse)?,
+            thing => drop(now.insert(thing.clone(), thing.look()?)),
         }
     }
     Ok(now)
 }
 
-fn whole_key(key: &str, all: &mut Things) -> io::Result<()> {
+/// A key with all its values; those that are too long to be looked at are `too_long`.
+fn whole_key(
+    key: &str,
+    all: &mut Things,
+    too_long: &mut dyn FnMut(Thing) -> io::Result<()>,
+) -> io::Result<()> {
     let thing = Thing::Key(key.to_owned());
     let found = thing.look()?;
-    let is_there = found.is_some();
-    all.insert(thing.path(), found);
-    if is_there {
-        for (name, value) in registry::values(key)? {
-            // A name with a backslash has no path of its own; the default value has no name.
-            if !name.is_empty() && !name.contains('\\') {
-                let thing = Thing::Value { key: key.to_owned(), name };
-                all.insert(thing.path(), Some(Meta::of_value(value)));
-            }
+    all.insert(thing, found);
+    for (name, value) in registry::values(key)? {
+        let thing = Thing::Value { key: key.to_owned(), name };
+        match value {
+            Some(value) => drop(all.insert(thing, Some(Meta::of_value(value)))),
+            None => too_long(thing)?,
         }
     }
     Ok(())
+}
+
+fn refuse(too_long: Thing) -> io::Result<()> {
+    let path = shown(&too_long.path());
+    Err(io::Error::other(format!("{path}: above the limit of {} bytes", registry::MAX_VALUE)))
 }
 
 fn missing_above(thing: &Thing) -> io::Result<Vec<Thing>> {
@@ -140,14 +152,14 @@ fn missing_above(thing: &Thing) -> io::Result<Vec<Thing>> {
 
 /// What differs, in order.
 pub fn changes(before: &Things, after: &Things) -> Vec<Change> {
-    let paths: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
-    let side = |things: &Things, path: &PathBuf| things.get(path).cloned().flatten();
-    let change = |path: &&PathBuf| Change {
-        path: (*path).clone(),
-        before: side(before, path),
-        after: side(after, path),
+    let things: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let side = |things: &Things, thing: &Thing| things.get(thing).cloned().flatten();
+    let change = |thing: &&Thing| Change {
+        path: thing.path(),
+        before: side(before, thing),
+        after: side(after, thing),
     };
-    paths.iter().map(change).filter(|change| change.before != change.after).collect()
+    things.iter().map(change).filter(|change| change.before != change.after).collect()
 }
 
 /// Keys that decide over this host's security, each with all that is below it.
@@ -163,8 +175,7 @@ const TREES: [&str; 7] = [
 /// Keys whose own values do.
 const KEYS: [&str; 2] =
     [r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Winlogon", r"HKLM\SYSTEM\CurrentControlSet\Control"];
-/// Below it each service has a key, of which these values count.
-const SERVICES: &str = r"HKLM\SYSTEM\CurrentControlSet\Services";
+/// Of the key that each service has.
 const OF_SERVICES: [&str; 3] = ["Start", "ImagePath", "ObjectName"];
 
 /// Most things that are looked at, and how deep: bounds for a hostile registry.
@@ -175,6 +186,8 @@ const DEPTH: usize = 16;
 #[derive(Debug, Default)]
 pub struct Witness {
     pub things: Things,
+    /// Values that are too long to be looked at.
+    pub too_long: BTreeSet<Thing>,
     /// Not all of it was looked at.
     pub cut: bool,
 }
@@ -196,10 +209,11 @@ impl Witness {
             for name in OF_SERVICES {
                 if let Ok(Some(value)) = registry::value(&key, name) {
                     let thing = Thing::Value { key: key.clone(), name: name.to_owned() };
-                    witness.add(thing.path(), Some(Meta::of_value(value)));
+                    witness.add(thing, Some(Meta::of_value(value)));
                 }
             }
         }
+        witness.things.retain(|thing, _| !declared.is_start_type(thing));
         witness
     }
 
@@ -218,14 +232,18 @@ impl Witness {
 
     fn key(&mut self, key: &str) {
         let mut things = Things::new();
-        if whole_key(key, &mut things).is_ok() {
-            things.into_iter().for_each(|(path, meta)| self.add(path, meta));
+        let too_long = &mut |thing| {
+            self.too_long.insert(thing);
+            Ok(())
+        };
+        if whole_key(key, &mut things, too_long).is_ok() {
+            things.into_iter().for_each(|(thing, meta)| self.add(thing, meta));
         }
     }
 
-    fn add(&mut self, path: PathBuf, meta: Option<Meta>) {
+    fn add(&mut self, thing: Thing, meta: Option<Meta>) {
         if self.things.len() < MOST {
-            self.things.insert(path, meta);
+            self.things.insert(thing, meta);
         } else {
             self.cut = true;
         }
@@ -253,6 +271,6 @@ fn library_keys(library: &Library) -> Vec<String> {
 }
 
 /// Names of keys and values know no case.
-fn folded(path: &Path) -> String {
+pub fn folded(path: &Path) -> String {
     path.to_string_lossy().to_lowercase()
 }

@@ -87,7 +87,16 @@ impl Deed<'_> {
                 let Some(Kind::Start { start, delayed }) = meta.map(|meta| meta.kind) else {
                     return Err(format!("{service} has no start type"));
                 };
-                let ran = state == ServiceState::Running;
+                match self.0 {
+                    Activation::Enable(_) if start == 2 && !delayed => {
+                        return Ok(Plan::Already("already enabled"));
+                    }
+                    Activation::Disable(_) if start == 4 && state == ServiceState::Stopped => {
+                        return Ok(Plan::Already("already disabled"));
+                    }
+                    _ => {}
+                }
+                let ran = matches!(state, ServiceState::Running | ServiceState::StartPending);
                 let inverse = Inverse { service: service.clone(), start, delayed, ran };
                 return Ok(Plan::Do { unit: Some(service.clone()), inverse });
             }

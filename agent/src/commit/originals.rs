@@ -84,11 +84,16 @@ impl Originals {
     ///
     /// # Errors
     /// The manifest cannot be written.
-    pub fn narrow(mut self, changes: &[Change]) -> io::Result<()> {
+    pub fn narrow(&mut self, changes: &[Change]) -> io::Result<()> {
         let known = std::mem::take(&mut self.manifest.entries);
         let entry = |change: &Change| {
-            let before = known.iter().enumerate().find(|(_, entry)| entry.change.path == change.path);
-            let (kept_as, mtime) = before.map(|(n, entry)| (n, entry.mtime)).unzip();
+            let before = known
+                .iter()
+                .enumerate()
+                .find(|(_, entry)| entry.change.path.as_os_str() == change.path.as_os_str());
+            // A crash may have it narrowed again: the content stays where it was kept first.
+            let kept = before.map(|(n, entry)| (entry.kept_as.unwrap_or(n), entry.mtime));
+            let (kept_as, mtime) = kept.unzip();
             Entry { change: change.clone(), mtime: mtime.flatten(), kept_as }
         };
         self.manifest.entries = changes.iter().map(entry).collect();

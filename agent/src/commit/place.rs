@@ -53,6 +53,17 @@ impl PlaceError {
     }
 }
 
+impl Tree {
+    /// A file of the host, open for reading.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub fn read_file(&self, path: &Path) -> io::Result<File> {
+        let place = self.place(path).map_err(io::Error::other)?.ok_or(io::ErrorKind::NotFound)?;
+        place.read().map(|(file, _)| file).map_err(io::Error::other)
+    }
+}
+
 /// One change at a place: what is expected there, and what is to be there.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'a> {

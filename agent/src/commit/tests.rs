@@ -212,6 +212,27 @@ fn a_commit_makes_the_host_the_stage_and_undo_makes_it_what_it_was() {
 }
 
 #[test]
+fn originals_that_are_narrowed_twice_keep_their_content() {
+    let world = World::new();
+    for name in ["gone", "mode", "plain"] {
+        fs::remove_file(world.stage().join("etc").join(name)).expect("removed");
+    }
+    let mut changes = world.changes();
+    let dir = world.dir.path().join("originals");
+    let kept = || Originals::load(&dir).expect("readable").expect("kept");
+    world.keep();
+    // As after a script, and once more after a crash.
+    while changes.len() > 1 {
+        changes.remove(0);
+        kept().narrow(&changes).expect("narrowed");
+    }
+    let mut text = String::new();
+    let mut original = kept().open_path(Path::new("/etc/plain")).expect("kept");
+    std::io::Read::read_to_string(&mut original, &mut text).expect("readable");
+    assert_eq!(text, "one\ntwo\n");
+}
+
+#[test]
 fn missing_parents_are_made_and_go_again() {
     let world = World::new();
     let before = snapshot(&world.host());

@@ -102,11 +102,15 @@ fn witnessed(run: &mut Run<'_>) -> Result<(), Stop> {
     let health = run.in_contact()?;
     let standing = run.stage(&goal)?;
 
-    let originals = run.keep_declared(&*standing)?;
+    let mut originals = run.keep_declared(&*standing)?;
     run.take(Step::Committing)?;
-    let ran = run.script(standing).map_err(Stop::undoing)?; //  from here on undone
-    let compared = run.compare(ran, &|path| originals.open_path(path)).map_err(Stop::undoing)?;
-    run.keep_changed(originals, &*compared)?;
+    let ran = run.script_runs(standing).map_err(Stop::undoing)?; // from here on undone
+    let came_to = run.came_to(&*ran);
+    let compared = run.changed(ran).map_err(Stop::undoing)?;
+    // Before anything is judged: what was not declared goes back too, however the script ended.
+    run.keep_changed(&mut originals, &*compared)?;
+    came_to.map_err(Stop::undoing)?;
+    run.compare(&*compared, &|path| originals.open_path(path)).map_err(Stop::undoing)?;
     run.take(Step::Committed)?;
     on_the_host(run, &goal, health.as_ref())
 }

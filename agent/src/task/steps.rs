@@ -17,7 +17,7 @@ use super::journal::{Journal, JournalError, Step};
 use super::spool::{Spool, SpoolError};
 use super::{CONFIRM, Task, TaskError, kept_outcome};
 use crate::activate::{self, ActivateError, Awake};
-use crate::commit::{self, Originals};
+use crate::commit::{self, Originals, PlaceError};
 use crate::confirm::{self, Contact, Health};
 use crate::diff::{self, Sources};
 use crate::mask::mask;
@@ -172,21 +172,31 @@ impl<'a> Run<'a> {
     // On the stage
 
     pub fn script(&mut self, standing: Box<dyn Standing>) -> Result<Box<dyn Ran>, Stop> {
-        let ran = match standing.run(self.cancel) {
-            Ok(ran) => ran,
-            Err(why) => {
-                return untouched(Outcome::ScriptFailed, format!("its run did not come to an end: {why}"));
+        let ran = self.script_runs(standing)?;
+        self.came_to(&*ran)?;
+        Ok(ran)
+    }
+
+    /// The script to its end, whatever that is.
+    pub fn script_runs(&mut self, standing: Box<dyn Standing>) -> Result<Box<dyn Ran>, Stop> {
+        match standing.run(self.cancel) {
+            Ok(ran) => {
+                self.report.script = Some(masked(ran.script()));
+                Ok(ran)
             }
-        };
-        let script = masked(ran.script());
-        let exit = script.exit;
-        let said = format!("{}{}", memory(&script), last_line(&script));
-        self.report.script = Some(script);
-        if ran.was_cancelled() {
-            return self.unwanted("while the script ran on its stage");
+            Err(why) => untouched(Outcome::ScriptFailed, format!("its run did not come to an end: {why}")),
         }
-        match exit {
-            Exit::Code(0) => Ok(ran),
+    }
+
+    /// Whether it ended by itself, and well.
+    pub fn came_to(&self, ran: &dyn Ran) -> Result<(), Stop> {
+        if ran.was_cancelled() {
+            return self.unwanted("while the script ran");
+        }
+        let script = masked(ran.script());
+        let said = format!("{}{}", memory(&script), last_line(&script));
+        match script.exit {
+            Exit::Code(0) => Ok(()),
             Exit::TimedOut => untouched(
                 Outcome::TimedOut,
                 format!("not done within {} s: its whole process tree was ended", self.task.script.timeout_s),
@@ -200,25 +210,24 @@ impl<'a> Run<'a> {
 
     pub fn compare_staged(&mut self, ran: Box<dyn Ran>) -> Result<Box<dyn Compared>, Stop> {
         let tree = self.host.tree();
-        self.compare(ran, &|path| match tree.place(path) {
-            Ok(Some(place)) => place.read().map(|(file, _)| file).map_err(std::io::Error::other),
-            Ok(None) => Err(std::io::ErrorKind::NotFound.into()),
-            Err(error) => Err(std::io::Error::other(error)),
+        let compared = self.changed(ran)?;
+        self.compare(&*compared, &|path| tree.read_file(path))?;
+        Ok(compared)
+    }
+
+    /// What the script changed.
+    pub fn changed(&self, ran: Box<dyn Ran>) -> Result<Box<dyn Compared>, Stop> {
+        ran.compare().or_else(|error| {
+            untouched(Outcome::Overreach, format!("what it changed cannot be told: {error}"))
         })
     }
 
-    /// `before` opens the content of a file as it was before the script.
+    /// Whether all that was changed may be. `before` opens the content of a file as it was before the script.
     pub fn compare(
         &mut self,
-        ran: Box<dyn Ran>,
+        compared: &dyn Compared,
         before: &dyn Fn(&Path) -> std::io::Result<File>,
-    ) -> Result<Box<dyn Compared>, Stop> {
-        let compared = match ran.compare() {
-            Ok(compared) => compared,
-            Err(error) => {
-                return untouched(Outcome::Overreach, format!("what it changed cannot be told: {error}"));
-            }
-        };
+    ) -> Result<(), Stop> {
         self.report.overreach = compared.overreach().to_vec();
         let denied = compared.changes().iter().find(|change| self.host.denies(&change.path));
         if let Some(change) = denied {
@@ -227,7 +236,7 @@ impl<'a> Run<'a> {
                 what: "agent.toml denies changes of it".to_owned(),
             });
         }
-        self.report.diff = self.diff(&*compared, before);
+        self.report.diff = self.diff(compared, before);
         if let [first, rest @ ..] = self.report.overreach.as_slice() {
             let detail = format!("{}: {}{}", first.path, first.what, more(rest.len()));
             return untouched(Outcome::Overreach, detail);
@@ -237,7 +246,7 @@ impl<'a> Run<'a> {
             let detail = format!("{path}: changed by somebody else while the script ran{}", more(rest.len()));
             return untouched(Outcome::Conflict, detail);
         }
-        Ok(compared)
+        Ok(())
     }
 
     fn diff(
@@ -294,7 +303,20 @@ impl<'a> Run<'a> {
 
     pub fn keep_originals(&mut self, judged: &Judged) -> Result<Originals, Stop> {
         let sequence = self.spool.next_sequence()?;
-        match commit::keep(self.host.tree(), judged, sequence, &self.journal.originals_dir()) {
+        let kept = commit::keep(self.host.tree(), judged, sequence, &self.journal.originals_dir());
+        self.kept(kept)
+    }
+
+    /// Where there is no stage: what is declared, as it is before the script.
+    pub fn keep_declared(&mut self, standing: &dyn Standing) -> Result<Originals, Stop> {
+        let sequence = self.spool.next_sequence()?;
+        let (dir, declared) = (self.journal.originals_dir(), standing.declared());
+        let kept = Originals::keep(&dir, self.host.tree(), sequence, declared);
+        self.kept(kept)
+    }
+
+    fn kept(&mut self, kept: Result<Originals, PlaceError>) -> Result<Originals, Stop> {
+        match kept {
             Ok(originals) => {
                 // Syncs the name of their folder too.
                 self.journal.keep_draft(&self.report)?;
@@ -304,21 +326,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Where there is no stage: what is declared, as it is before the script.
-    pub fn keep_declared(&mut self, standing: &dyn Standing) -> Result<Originals, Stop> {
-        let sequence = self.spool.next_sequence()?;
-        let (dir, declared) = (self.journal.originals_dir(), standing.declared());
-        match Originals::keep(&dir, self.host.tree(), sequence, declared) {
-            Ok(originals) => {
-                self.journal.keep_draft(&self.report)?;
-                Ok(originals)
-            }
-            Err(error) => untouched(Outcome::Conflict, error.to_string()),
-        }
-    }
-
     /// Of what is kept only what was changed, so that nothing else is ever given back.
-    pub fn keep_changed(&mut self, originals: Originals, compared: &dyn Compared) -> Result<(), Stop> {
+    pub fn keep_changed(&mut self, originals: &mut Originals, compared: &dyn Compared) -> Result<(), Stop> {
         originals
             .narrow(compared.changes())
             .map_err(|error| Stop::GoBack(Outcome::Conflict, error.to_string(), Progress::Whole))

@@ -18,7 +18,7 @@ use super::wide;
 /// As it is named in the event log.
 pub const SOURCE: &str = "aright-agent";
 
-/// Longest text of one event, in characters (ReportEventW allows 31,839).
+/// Longest text of one event, in units of UTF-16 (ReportEventW allows 31,839).
 const MOST: usize = 30_000;
 
 pub struct EventLog(HANDLE);
@@ -42,8 +42,7 @@ impl EventLog {
             Level::WARN => EVENTLOG_WARNING_TYPE,
             _ => EVENTLOG_INFORMATION_TYPE,
         };
-        let text: String = text.chars().take(MOST).collect();
-        let text = wide(text);
+        let text: Vec<u16> = text.encode_utf16().take(MOST).chain([0]).collect();
         let texts = [text.as_ptr()];
         // SAFETY: the handle is open as long as `self`, the one text ends with a NUL. A full log is no reason to stop.
         unsafe { ReportEventW(self.0, kind, 0, 1, null_mut(), 1, 0, texts.as_ptr(), null()) };

@@ -1,5 +1,5 @@
 //! One program in a job object: no child leaves it, its memory and processes are bounded, and all of it ends
-//! with the job.
+//! with the job. What a service, a scheduled task or WMI starts at a script's wish is a child of theirs, and outside.
 
 use std::ffi::c_void;
 use std::io::{self, PipeWriter};
@@ -51,7 +51,6 @@ pub struct Job {
 pub struct Usage {
     pub cpu: Duration,
     pub peak_memory: u64,
-    pub processes: u32,
 }
 
 impl Job {
@@ -87,6 +86,7 @@ impl Job {
         unsafe { TerminateJobObject(self.handle.as_raw_handle(), 1) };
     }
 
+    /// As far as it can be told: it is for the report alone.
     pub fn usage(&self) -> Usage {
         let accounts: JOBOBJECT_BASIC_ACCOUNTING_INFORMATION =
             query(&self.handle, JobObjectBasicAccountingInformation).unwrap_or_default();
@@ -97,19 +97,20 @@ impl Job {
         Usage {
             cpu: Duration::from_nanos(cpu.saturating_mul(100)),
             peak_memory: limits.PeakJobMemoryUsed as u64,
-            processes: accounts.ActiveProcesses,
         }
     }
 
     /// Ends every process and waits until none is left.
     ///
     /// # Errors
-    /// Some did not end in time.
+    /// Some did not end in time, or it cannot be told whether any is left.
     pub fn end_within(&self, patience: Duration) -> io::Result<()> {
         let deadline = Instant::now() + patience;
         loop {
             self.end();
-            if self.usage().processes == 0 {
+            let accounts: JOBOBJECT_BASIC_ACCOUNTING_INFORMATION =
+                query(&self.handle, JobObjectBasicAccountingInformation)?;
+            if accounts.ActiveProcesses == 0 {
                 return Ok(());
             }
             if Instant::now() > deadline {

@@ -2,8 +2,10 @@
 
 use std::ffi::c_void;
 use std::io;
+use std::os::windows::io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle};
 use std::path::Path;
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
+use std::sync::Once;
 
 use windows_registry::Key;
 use windows_sys::Win32::Foundation::{ERROR_INSUFFICIENT_BUFFER, LocalFree};
@@ -12,34 +14,52 @@ use windows_sys::Win32::Security::Authorization::{
     ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1,
 };
 use windows_sys::Win32::Security::{
-    DACL_SECURITY_INFORMATION, GROUP_SECURITY_INFORMATION, GetFileSecurityW, OWNER_SECURITY_INFORMATION,
-    PSECURITY_DESCRIPTOR, SECURITY_ATTRIBUTES, SetFileSecurityW,
+    AdjustTokenPrivileges, DACL_SECURITY_INFORMATION, GROUP_SECURITY_INFORMATION, GetFileSecurityW,
+    GetTokenInformation, InitializeSecurityDescriptor, LookupPrivilegeValueW, OWNER_SECURITY_INFORMATION,
+    PSECURITY_DESCRIPTOR, SE_PRIVILEGE_ENABLED, SE_RESTORE_NAME, SECURITY_ATTRIBUTES, SECURITY_DESCRIPTOR,
+    SetFileSecurityW, SetSecurityDescriptorOwner, TOKEN_ADJUST_PRIVILEGES, TOKEN_PRIVILEGES, TOKEN_QUERY,
+    TOKEN_USER, TokenUser,
 };
 use windows_sys::Win32::Storage::FileSystem::CreateDirectoryW;
 use windows_sys::Win32::System::Registry::{RegGetKeySecurity, RegSetKeySecurity};
+use windows_sys::Win32::System::SystemServices::SECURITY_DESCRIPTOR_REVISION;
+use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
 use super::{code, ok, wide};
+use crate::sddl;
 
 /// What is looked at and given back. Audit lists and labels are left as they are.
 const WHAT: u32 = OWNER_SECURITY_INFORMATION | GROUP_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION;
 
-/// System and administrators alone, inherited by all below, nothing inherited from above; administrators own it, since
-/// an owner may change the list.
-pub const PRIVATE: &str = "O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)";
+/// Whether nobody but system, administrators and the user of this process owns a file or folder or may enter it; a
+/// link is none of theirs, wherever it leads.
+pub fn is_private(path: &Path) -> io::Result<bool> {
+    Ok(!path.symlink_metadata()?.is_symlink() && sddl::is_private(&of_file(path)?, &own_user()?))
+}
 
-/// Whether an access list lets nobody in but system and administrators, who own it too.
-pub fn is_private(sddl: &str) -> bool {
-    if !sddl.starts_with("O:BA") && !sddl.starts_with("O:SY") {
-        return false;
-    }
-    let list = sddl.split_once("D:").map(|(_, list)| list).unwrap_or_default();
-    let mut entries = list.split('(').skip(1).peekable();
-    let trusted = |entry: &str| {
-        let whom = entry.trim_end_matches(')').rsplit(';').next();
-        matches!(whom, Some("SY" | "BA"))
-    };
-    // Without an entry everybody may (no list) or nobody (an empty one): not ours either way.
-    entries.peek().is_some() && entries.all(trusted)
+/// The user of this process, as SDDL writes one: for a service SY.
+fn own_user() -> io::Result<String> {
+    let mut token = null_mut();
+    // SAFETY: this process's handle needs no closing, `token` takes one that does.
+    ok(unsafe { OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &raw mut token) })?;
+    // SAFETY: opened above, closed once.
+    let token = unsafe { OwnedHandle::from_raw_handle(token) };
+    // A TOKEN_USER with the SID that it points to, which has at most 68 bytes; words, so that it is aligned.
+    let mut user = [0_usize; 16];
+    let (room, mut len) = (u32::try_from(size_of_val(&user)).unwrap_or_default(), 0);
+    // SAFETY: the buffer is as long as is said.
+    ok(unsafe {
+        GetTokenInformation(token.as_raw_handle(), TokenUser, user.as_mut_ptr().cast(), room, &raw mut len)
+    })?;
+    let mut descriptor = SECURITY_DESCRIPTOR::default();
+    let descriptor: PSECURITY_DESCRIPTOR = (&raw mut descriptor).cast();
+    // SAFETY: both live until the text is made; the call above wrote a TOKEN_USER to the buffer.
+    ok(unsafe {
+        let sid = (*user.as_ptr().cast::<TOKEN_USER>()).User.Sid;
+        ok(InitializeSecurityDescriptor(descriptor, SECURITY_DESCRIPTOR_REVISION))?;
+        SetSecurityDescriptorOwner(descriptor, sid, 0)
+    })?;
+    Ok(sddl::owner(&text(descriptor)?).unwrap_or_default().to_owned())
 }
 
 /// Of an open key.
@@ -50,7 +70,7 @@ pub fn of_key(key: *mut c_void) -> io::Result<String> {
     if first != ERROR_INSUFFICIENT_BUFFER {
         code(first)?;
     }
-    let mut descriptor = vec![0_u8; len as usize];
+    let mut descriptor = room(len);
     // SAFETY: the buffer is as long as it was asked for.
     code(unsafe { RegGetKeySecurity(key, WHAT, descriptor.as_mut_ptr().cast(), &raw mut len) })?;
     text(descriptor.as_mut_ptr().cast())
@@ -59,8 +79,9 @@ pub fn of_key(key: *mut c_void) -> io::Result<String> {
 /// Of a key by its name below a hive.
 pub fn set_of_key(hive: &Key, below: &str, sddl: &str) -> io::Result<()> {
     const WRITE_OWNER_AND_DAC: u32 = 0x0008_0000 | 0x0004_0000;
+    may_give_away();
     let key = hive.options().access(WRITE_OWNER_AND_DAC).open(below)?;
-    let descriptor = Descriptor::parse(sddl)?;
+    let descriptor = Descriptor::parse(&sddl::settable(sddl))?;
     // SAFETY: key and descriptor are good until the call returns.
     code(unsafe { RegSetKeySecurity(key.as_raw(), descriptor.what(), descriptor.0) })
 }
@@ -71,21 +92,51 @@ pub fn of_file(path: &Path) -> io::Result<String> {
     let mut len = 0;
     // SAFETY: the path ends with a NUL; with no room the call only tells how much it needs.
     unsafe { GetFileSecurityW(path.as_ptr(), WHAT, null_mut(), 0, &raw mut len) };
-    let mut descriptor = vec![0_u8; len as usize];
+    let mut descriptor = room(len);
     // SAFETY: the buffer is as long as it was asked for.
     ok(unsafe { GetFileSecurityW(path.as_ptr(), WHAT, descriptor.as_mut_ptr().cast(), len, &raw mut len) })?;
     text(descriptor.as_mut_ptr().cast())
 }
 
 pub fn set_of_file(path: &Path, sddl: &str) -> io::Result<()> {
-    let descriptor = Descriptor::parse(sddl)?;
+    may_give_away();
+    let descriptor = Descriptor::parse(&sddl::settable(sddl))?;
     // SAFETY: path and descriptor are good until the call returns.
     ok(unsafe { SetFileSecurityW(wide(path).as_ptr(), descriptor.what(), descriptor.0) })
 }
 
-/// Makes a folder that is [`PRIVATE`] from its first moment.
+/// For a descriptor of so many bytes: words, so that it is aligned.
+fn room(len: u32) -> Vec<u32> {
+    vec![0; len.div_ceil(4) as usize]
+}
+
+/// Lets this process give things to owners other than itself, and write where the list of a thing that is given back
+/// lets in others alone; where it may not, the call that wants it says so.
+fn may_give_away() {
+    static ASKED: Once = Once::new();
+    ASKED.call_once(|| {
+        let mut token = null_mut();
+        // SAFETY: this process's handle needs no closing, `token` takes one that does.
+        if unsafe { OpenProcessToken(GetCurrentProcess(), TOKEN_ADJUST_PRIVILEGES, &raw mut token) } == 0 {
+            return;
+        }
+        // SAFETY: opened above, closed once.
+        let token = unsafe { OwnedHandle::from_raw_handle(token) };
+        let mut wanted = TOKEN_PRIVILEGES { PrivilegeCount: 1, ..TOKEN_PRIVILEGES::default() };
+        wanted.Privileges[0].Attributes = SE_PRIVILEGE_ENABLED;
+        let raw = &raw mut wanted.Privileges[0].Luid;
+        // SAFETY: the name ends with a NUL, the privileges are as many as they say; nothing old is asked for.
+        unsafe {
+            if LookupPrivilegeValueW(null(), SE_RESTORE_NAME, raw) != 0 {
+                AdjustTokenPrivileges(token.as_raw_handle(), 0, &raw const wanted, 0, null_mut(), null_mut());
+            }
+        }
+    });
+}
+
+/// Makes a folder that is [`sddl::PRIVATE`] from its first moment.
 pub fn make_private_folder(path: &Path) -> io::Result<()> {
-    let descriptor = Descriptor::parse(PRIVATE)?;
+    let descriptor = Descriptor::parse(sddl::PRIVATE)?;
     let attributes = SECURITY_ATTRIBUTES {
         nLength: u32::try_from(size_of::<SECURITY_ATTRIBUTES>()).unwrap_or_default(),
         lpSecurityDescriptor: descriptor.0,

@@ -3,9 +3,11 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use windows_service::service::{Service, ServiceAccess, ServiceState, ServiceStatus};
+use windows_service::service::{Service, ServiceAccess, ServiceState};
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
-use windows_sys::Win32::Foundation::ERROR_SERVICE_DOES_NOT_EXIST;
+use windows_sys::Win32::Foundation::{
+    ERROR_SERVICE_ALREADY_RUNNING, ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_NOT_ACTIVE,
+};
 use windows_sys::Win32::System::Services::{
     ChangeServiceConfig2W, ChangeServiceConfigW, SERVICE_CONFIG_DELAYED_AUTO_START_INFO,
     SERVICE_DELAYED_AUTO_START_INFO, SERVICE_NO_CHANGE,
@@ -100,44 +102,62 @@ pub fn set_start(name: &str, start: u32, delayed: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Stops it, and waits until it has.
+/// Stops it, and waits until it has. One that has by itself counts.
 ///
 /// # Errors
 /// It does not stop.
 pub fn stop(name: &str) -> io::Result<()> {
     let service = existing(name, ServiceAccess::STOP | ServiceAccess::QUERY_STATUS)?;
-    if service.query_status().map_err(plain)?.current_state != ServiceState::Stopped {
-        service.stop().map_err(plain)?;
+    if settled(&service)? != ServiceState::Stopped {
+        held(service.stop().map(drop), ERROR_SERVICE_NOT_ACTIVE)?;
     }
     reaches(&service, ServiceState::Stopped, name)
 }
 
-/// Starts it, and waits until it runs.
+/// Starts it, and waits until it runs. One that somebody else starts counts.
 ///
 /// # Errors
 /// It does not start.
 pub fn start(name: &str) -> io::Result<()> {
     let service = existing(name, ServiceAccess::START | ServiceAccess::QUERY_STATUS)?;
-    if service.query_status().map_err(plain)?.current_state != ServiceState::Running {
-        service.start::<&str>(&[]).map_err(plain)?;
+    if settled(&service)? != ServiceState::Running {
+        held(service.start::<&str>(&[]), ERROR_SERVICE_ALREADY_RUNNING)?;
     }
     reaches(&service, ServiceState::Running, name)
+}
+
+/// `already` says that what was asked for was so.
+fn held(asked: windows_service::Result<()>, already: u32) -> io::Result<()> {
+    match asked.map_err(plain) {
+        Err(error) if error.raw_os_error() == Some(already.cast_signed()) => Ok(()),
+        other => other,
+    }
+}
+
+/// Its state, once it is on the way to none: a service that is takes no other orders.
+fn settled(service: &Service) -> io::Result<ServiceState> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let state = service.query_status().map_err(plain)?.current_state;
+        let is_pending =
+            !matches!(state, ServiceState::Stopped | ServiceState::Running | ServiceState::Paused);
+        if !is_pending || Instant::now() > deadline {
+            return Ok(state);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn reaches(service: &Service, wanted: ServiceState, name: &str) -> io::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let ServiceStatus { current_state, .. } = service.query_status().map_err(plain)?;
-        if current_state == wanted {
+        let state = service.query_status().map_err(plain)?.current_state;
+        if state == wanted {
             return Ok(());
         }
-        let gave_up = wanted == ServiceState::Running && current_state == ServiceState::Stopped;
+        let gave_up = wanted == ServiceState::Running && state == ServiceState::Stopped;
         if gave_up || Instant::now() > deadline {
-            return Err(io::Error::other(format!(
-                "{name} is {} and not {}",
-                word(current_state),
-                word(wanted)
-            )));
+            return Err(io::Error::other(format!("{name} is {} and not {}", word(state), word(wanted))));
         }
         std::thread::sleep(Duration::from_millis(100));
     }

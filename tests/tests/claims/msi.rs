@@ -2,8 +2,10 @@
 //! Judged by the registry, the service manager and the disk, under Wine.
 
 mod job;
+mod services;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Context as _, ensure};
 use aright_tests::{Lab, Wine, msi_package, needs, skip};
@@ -47,6 +49,31 @@ fn an_upgrade_keeps_the_data_and_a_removal_leaves_nothing() -> anyhow::Result<()
     let after = Kept::of(&wine)?;
     ensure!(after == before, "before {before:#?}\nafter {after:#?}");
     println!("figure: a package of {} bytes", fs::metadata(&new)?.len());
+    Ok(())
+}
+
+#[test]
+fn a_planted_state_folder_is_not_believed() -> anyhow::Result<()> {
+    needs!(skip::LAB, skip::WINDOWS);
+    let lab = Lab::new()?;
+    let wine = Wine::new(&lab)?;
+    wine.install(&msi_package(&lab, "0.1.0")?, &PROPERTIES)?;
+    let status = |state: &str| wine.windows(PROGRAM).args(["--state", state, "status"]).output();
+
+    let planted = r"C:\planted";
+    fs::create_dir(wine.file(planted))?;
+    fs::write(wine.file(r"C:\planted\identity.json"), "{}")?;
+    let said = String::from_utf8(status(planted)?.stderr)?;
+    ensure!(said.contains(planted) && said.contains("/setowner"), "{said}");
+
+    let empty = r"C:\empty";
+    fs::create_dir(wine.file(empty))?;
+    let output = status(empty)?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mode = fs::metadata(wine.file(empty))?.permissions().mode() & 0o777;
+    ensure!(mode & 0o007 == 0, "an empty one was left open to others: {mode:o}");
+    // What it made itself it goes on believing.
+    ensure!(status(empty)?.status.success());
     Ok(())
 }
 

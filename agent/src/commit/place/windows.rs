@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,8 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{PlaceError, Stamp, Step, copy};
 use crate::meta::{Kind, Meta};
 use crate::registry;
+use crate::system;
 use crate::task::fail;
-use crate::windows::{security, services};
+use crate::windows::{disk, security, services};
 
 /// The machine: there is one.
 #[derive(Debug)]
@@ -30,7 +32,8 @@ impl Tree {
 pub enum Thing {
     /// `registry:KEY\`
     Key(String),
-    /// `registry:KEY\NAME`
+    /// `registry:KEY\NAME`; `registry:KEY\\NAME` where that says nothing, since the name is empty (of the default
+    /// value) or has a backslash itself.
     Value {
         key: String,
         name: String,
@@ -46,7 +49,11 @@ impl Thing {
         if let Some(name) = text.strip_prefix("service:") {
             return Self::Service(name.to_owned());
         }
-        match text.strip_prefix("registry:").and_then(|rest| rest.rsplit_once('\\')) {
+        let rest = text.strip_prefix("registry:");
+        match rest.and_then(|rest| rest.split_once(r"\\").or_else(|| rest.rsplit_once('\\'))) {
+            Some((key, name)) if text.contains(r"\\") => {
+                Self::Value { key: key.to_owned(), name: name.to_owned() }
+            }
             Some((key, "")) => Self::Key(key.to_owned()),
             Some((key, name)) => Self::Value { key: key.to_owned(), name: name.to_owned() },
             None => Self::File(path.to_owned()),
@@ -56,10 +63,21 @@ impl Thing {
     pub fn path(&self) -> PathBuf {
         match self {
             Self::Key(key) => format!("registry:{key}\\").into(),
-            Self::Value { key, name } => format!("registry:{key}\\{name}").into(),
+            Self::Value { key, name } if name.is_empty() || name.contains('\\') => {
+                format!(r"registry:{key}\\{name}").into()
+            }
+            Self::Value { key, name } => format!(r"registry:{key}\{name}").into(),
             Self::Service(name) => format!("service:{name}").into(),
             Self::File(path) => path.clone(),
         }
+    }
+
+    /// The service whose start type a value is, or a part of it.
+    pub fn started_by(&self) -> Option<&str> {
+        let Self::Value { key, name } = self else { return None };
+        let (above, service) = key.rsplit_once('\\')?;
+        let is_start = [START, DELAYED].iter().any(|part| part.eq_ignore_ascii_case(name));
+        (is_start && above.eq_ignore_ascii_case(SERVICES)).then_some(service)
     }
 
     /// # Errors
@@ -72,11 +90,8 @@ impl Thing {
             }
             Self::Value { key, name } => registry::value(key, name)?.map(|value| bare(Kind::Value(value))),
             Self::Service(name) => {
-                let key = service_key(name);
-                let number =
-                    |name| Ok::<_, io::Error>(registry::value(&key, name)?.and_then(|v| v.as_number()));
-                let start = number(START)?.and_then(|start| u32::try_from(start).ok());
-                let delayed = number(DELAYED)? == Some(1);
+                let start = number_of(name, START)?.and_then(|start| u32::try_from(start).ok());
+                let delayed = is_delayed(name)?;
                 start.map(|start| bare(Kind::Start { start, delayed }))
             }
             Self::File(path) => Meta::of_file(path)?,
@@ -86,9 +101,19 @@ impl Thing {
 
 const START: &str = "Start";
 const DELAYED: &str = "DelayedAutostart";
+/// Below it each service has a key.
+pub const SERVICES: &str = r"HKLM\SYSTEM\CurrentControlSet\Services";
 
 fn service_key(name: &str) -> String {
-    format!("HKLM\\SYSTEM\\CurrentControlSet\\Services\\{name}")
+    format!("{SERVICES}\\{name}")
+}
+
+fn number_of(service: &str, name: &str) -> io::Result<Option<i64>> {
+    Ok(registry::value(&service_key(service), name)?.and_then(|value| value.as_number()))
+}
+
+fn is_delayed(service: &str) -> io::Result<bool> {
+    Ok(number_of(service, DELAYED)? == Some(1))
 }
 
 #[derive(Debug)]
@@ -173,14 +198,21 @@ impl Place {
     fn secure(&self, to: &Meta) -> io::Result<()> {
         match (&self.thing, &to.security) {
             (Thing::Key(key), Some(sddl)) => registry::set_security(key, sddl),
-            (Thing::File(path), Some(sddl)) => security::set_of_file(path, sddl),
+            (Thing::File(path), _) => secure_file(path, to),
             _ => Ok(()),
         }
     }
 
     fn make(&self, step: Step<'_>, to: &Meta, content: impl FnOnce() -> io::Result<File>) -> io::Result<()> {
         match (&self.thing, &to.kind) {
-            (Thing::Value { key, name }, Kind::Value(value)) => registry::set(key, name, value),
+            (Thing::Value { key, name }, Kind::Value(value)) => {
+                let start = value.as_number().and_then(|start| u32::try_from(start).ok());
+                match self.known_service()?.zip(start) {
+                    // The manager has it in memory, and would not read it again.
+                    Some((service, start)) => services::set_start(service, start, is_delayed(service)?),
+                    None => registry::set(key, name, value),
+                }
+            }
             (Thing::Key(key), Kind::Key) => registry::create(key).and_then(|()| self.secure(to)),
             (Thing::Service(name), Kind::Start { start, delayed }) => {
                 services::set_start(name, *start, *delayed)
@@ -202,18 +234,37 @@ impl Place {
                 }
                 file.sync_all()?;
                 drop(file);
+                // Before it has its name: nobody is let in for a moment, and a crash leaves no half of it.
+                secure_file(&part, to)?;
+                disk::set_attributes(&part, *attributes)?;
                 fs::rename(&part, &whole)?;
                 fail::point(step.aside.label, "built");
                 writable(path)?;
-                fs::rename(&whole, path)?;
-                self.secure(to)?;
-                crate::windows::disk::set_attributes(path, *attributes)
+                fs::rename(&whole, path)
             }
             _ => Err(io::Error::other("it is of another kind")),
         }
     }
 
+    /// The service that the manager knows by a value that is its start type, and nothing else of it.
+    fn known_service(&self) -> io::Result<Option<&str>> {
+        let is_start = matches!(&self.thing, Thing::Value { name, .. } if name.eq_ignore_ascii_case(START));
+        let service = self.thing.started_by().filter(|_| is_start);
+        let state = service.map(services::state).transpose()?.flatten();
+        Ok(service.filter(|_| state.is_some()))
+    }
+
     fn remove(&self) -> io::Result<()> {
+        let created = match &self.thing {
+            Thing::Service(name) => Some(name.as_str()),
+            _ => self.known_service()?,
+        };
+        // With its start type the whole service came: that it goes is for people to decide.
+        if let Some(name) = created {
+            return Err(io::Error::other(format!(
+                "the script made this service; next: look at it, then sc delete \"{name}\""
+            )));
+        }
         match &self.thing {
             Thing::Value { key, name } => registry::remove(key, name),
             Thing::Key(key) if registry::keys(key)?.is_empty() && registry::values(key)?.is_empty() => {
@@ -239,8 +290,11 @@ impl Place {
         let flushed = match &self.thing {
             Thing::Key(key) | Thing::Value { key, .. } => registry::flush(key),
             Thing::Service(name) => registry::flush(&service_key(name)),
-            // Synced when it was written; names are in the journal of the file system.
-            Thing::File(_) => Ok(()),
+            // Its content was synced when it was written; its folder may be gone with it.
+            Thing::File(path) => match path.parent().map_or(Ok(()), system::sync_folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                synced => synced,
+            },
         };
         flushed.map_err(|source| self.fault("cannot make it last", source))
     }
@@ -251,7 +305,7 @@ impl Place {
         self.sync()
     }
 
-    /// What is synced once for many: a hive.
+    /// What is synced once for many: a hive, a folder.
     ///
     /// # Errors
     /// None of this system.
@@ -261,7 +315,11 @@ impl Place {
                 (1, u64::from(key.get(5..11).is_some_and(|hive| hive.eq_ignore_ascii_case("system"))))
             }
             Thing::Service(_) => (1, 1),
-            Thing::File(_) => (2, 0),
+            Thing::File(path) => {
+                let mut folder = DefaultHasher::new();
+                path.parent().hash(&mut folder);
+                (2, folder.finish())
+            }
         })
     }
 
@@ -272,7 +330,8 @@ impl Place {
     pub fn settle(&self, step: Step<'_>) -> Result<(), PlaceError> {
         let Thing::File(path) = &self.thing else { return Ok(()) };
         for name in [&step.aside.part, &step.aside.whole] {
-            match fs::remove_file(aside(path, name)) {
+            let aside = aside(path, name);
+            match writable(&aside).and_then(|()| fs::remove_file(aside)) {
                 Err(error)
                     if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
                 {
@@ -294,6 +353,10 @@ impl Place {
     }
 }
 
+fn secure_file(path: &Path, to: &Meta) -> io::Result<()> {
+    to.security.as_ref().map_or(Ok(()), |sddl| security::set_of_file(path, sddl))
+}
+
 fn aside(path: &Path, name: &OsString) -> PathBuf {
     path.with_file_name(name)
 }
@@ -301,7 +364,7 @@ fn aside(path: &Path, name: &OsString) -> PathBuf {
 /// A read-only file can be neither replaced nor removed.
 fn writable(path: &Path) -> io::Result<()> {
     match path.exists() {
-        true => crate::windows::disk::set_attributes(path, 0),
+        true => disk::set_attributes(path, 0),
         false => Ok(()),
     }
 }

@@ -16,9 +16,10 @@ use aright_shared::posture::{Managed, Spot, Verdict};
 use aright_shared::task::{Confinement, Exit, Output, Overreach, ScriptResult, Target};
 
 use crate::activate::Live;
+use crate::caseless::{self, Patterns};
 use crate::change::Change;
 use crate::commit::Tree;
-use crate::commit::place::shown;
+use crate::commit::place::{Thing, shown};
 use crate::config::{Config, PowershellPolicy};
 use crate::confirm::Health;
 use crate::meta::Kind;
@@ -30,7 +31,7 @@ use crate::task::journal::Journal;
 use crate::verify::Refused;
 use crate::windows::job::{Bounds, End, Job, Process, Signal, Start};
 use crate::windows::system_folder;
-use crate::witness::{Declared, Things, Witness, again, changes};
+use crate::witness::{Declared, Things, Witness, again, changes, folded};
 
 /// How long Windows may take to end a process tree before we give up on it.
 const END_WITHIN: Duration = Duration::from_secs(30);
@@ -45,6 +46,7 @@ pub struct Here {
     live: Live,
     sight: Arc<TaskSight>,
     denied: Vec<PathBuf>,
+    never_read: Patterns,
     powershell: PowershellPolicy,
     /// The controller's: it can be looked up where all is well.
     name: Option<String>,
@@ -53,7 +55,8 @@ pub struct Here {
 impl Here {
     pub fn new(sight: TaskSight, config: &Config, name: Option<String>) -> Self {
         let (denied, powershell) = (config.deny.paths.clone(), config.powershell_policy);
-        Self { tree: Tree, live: Live::here(), sight: Arc::new(sight), denied, powershell, name }
+        let never_read = Patterns::new(sight.never_read.iter().map(Path::new));
+        Self { tree: Tree, live: Live::here(), sight: Arc::new(sight), denied, never_read, powershell, name }
     }
 }
 
@@ -79,10 +82,10 @@ impl Host for Here {
     }
 
     fn catch_up(&self, journal: &Journal) -> io::Result<()> {
-        let Some(originals) = journal.originals().map_err(io::Error::other)? else { return Ok(()) };
+        let Some(mut originals) = journal.originals().map_err(io::Error::other)? else { return Ok(()) };
         let entries = originals.manifest.entries.iter();
         let before: Things =
-            entries.map(|entry| (entry.change.path.clone(), entry.change.before.clone())).collect();
+            entries.map(|entry| (Thing::parse(&entry.change.path), entry.change.before.clone())).collect();
         let now = again(&before)?;
         originals.narrow(&changes(&before, &now))
     }
@@ -119,14 +122,8 @@ impl Host for Here {
         false
     }
 
-    /// Names of this system know no case.
     fn denies(&self, path: &Path) -> bool {
-        let path = path.to_string_lossy().to_lowercase();
-        self.denied.iter().any(|denied| {
-            let denied = denied.to_string_lossy().to_lowercase();
-            path.strip_prefix(denied.trim_end_matches('\\'))
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('\\'))
-        })
+        self.denied.iter().any(|denied| caseless::is_at_or_below(path, denied))
     }
 
     fn size_of(&self, touches: &[Touch]) -> u64 {
@@ -140,8 +137,7 @@ impl Host for Here {
     }
 
     fn is_secret(&self, path: &Path) -> bool {
-        let path = path.to_string_lossy().to_lowercase();
-        self.sight.never_read.iter().any(|secret| path.starts_with(&secret.to_lowercase()))
+        self.never_read.hold(path)
     }
 
     fn persisted(&self, _parameter: &str) -> Option<String> {
@@ -225,9 +221,13 @@ impl Standing for StandingHere {
         let mut missing = vec![
             "stage: none on Windows; the script changes the host itself".to_owned(),
             "files and registry elsewhere: changes that are not declared are not witnessed".to_owned(),
+            "processes: what services, tasks or WMI start for the script is not ended with it".to_owned(),
         ];
         if self.cut_off {
             missing.push("network: not cut off".to_owned());
+        }
+        if !self.stand.witness.too_long.is_empty() {
+            missing.push("witness: values above 1 MiB".to_owned());
         }
         if self.stand.witness.cut {
             missing.push("witness: more keys than are looked at".to_owned());
@@ -236,8 +236,8 @@ impl Standing for StandingHere {
     }
 
     fn declared(&self) -> Vec<Change> {
-        let change = |(path, before): (&PathBuf, &Option<_>)| Change {
-            path: path.clone(),
+        let change = |(thing, before): (&Thing, &Option<_>)| Change {
+            path: thing.path(),
             before: before.clone(),
             after: None,
         };
@@ -372,9 +372,12 @@ impl Ran for RanHere {
         let Stand { sight, declared, before, witness } = self.stand;
         let mut all = changes(&before, &again(&before)?);
         let seen = Witness::look(sight.library, &declared);
-        let known: Vec<PathBuf> = all.iter().map(|change| change.path.clone()).collect();
+        if let Some(thing) = seen.too_long.difference(&witness.too_long).next() {
+            return Err(io::Error::other(format!("{} is too long", shown(&thing.path()))));
+        }
+        let known: Vec<String> = all.iter().map(|change| folded(&change.path)).collect();
         let witnessed = changes(&witness.things, &seen.things);
-        all.extend(witnessed.into_iter().filter(|change| !known.contains(&change.path)));
+        all.extend(witnessed.into_iter().filter(|change| !known.contains(&folded(&change.path))));
         all.sort_by(|a, b| a.path.cmp(&b.path));
         let undeclared: Vec<&Change> =
             all.iter().filter(|change| !declared.names(&before, &change.path)).collect();
