@@ -190,8 +190,10 @@ impl Config {
                 paths::OUT_OF_SIGHT.join(" ")
             );
         }
-        for path in self.deny.paths.iter().chain(&self.never_read) {
-            anyhow::ensure!(path.is_absolute(), "path {} must be absolute", path.display());
+        for (key, paths) in [("deny.paths", &self.deny.paths), ("never_read", &self.never_read)] {
+            for path in paths {
+                anyhow::ensure!(path.is_absolute(), "{key}: {} must be an absolute path", path.display());
+            }
         }
         Ok(())
     }

@@ -137,7 +137,7 @@ impl Agent {
             library: Library::builtin(),
             turn: Mutex::new(turn),
             link: Mutex::new(link),
-            revoked: AtomicBool::new(false),
+            revoked: AtomicBool::new(state.is_revoked()),
             floor,
             host,
             wishes: cancel::Wishes::default(),
@@ -173,6 +173,15 @@ impl Agent {
 
     pub fn is_revoked(&self) -> bool {
         self.revoked.load(Ordering::Relaxed)
+    }
+
+    /// As the controller last answered; kept for `status`. Whether it was otherwise before.
+    fn set_revoked(&self, revoked: bool) -> bool {
+        let news = self.revoked.swap(revoked, Ordering::Relaxed) != revoked;
+        if news && let Err(error) = self.state.set_revoked(revoked) {
+            tracing::warn!("not kept for status: {error:#}");
+        }
+        news
     }
 
     /// Exchanges times once; whatever the wall clock says, the controller's time is known afterwards.

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{durable, system};
 
+const REVOKED: &str = "revoked.json";
+
 /// The folder that holds all the agent knows about itself.
 #[derive(Clone, Debug)]
 pub struct StateDir(PathBuf);
@@ -88,6 +90,23 @@ impl StateDir {
         self.read("identity.json")
     }
 
+    /// Whether the controller said so when it was last asked.
+    pub fn is_revoked(&self) -> bool {
+        self.file(REVOKED).exists()
+    }
+
+    /// # Errors
+    /// The disk refused.
+    pub fn set_revoked(&self, revoked: bool) -> anyhow::Result<()> {
+        if revoked {
+            return self.write(REVOKED, &true);
+        }
+        match fs::remove_file(self.file(REVOKED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context(REVOKED),
+            _ => Ok(()),
+        }
+    }
+
     /// Certificate and key for mutual TLS.
     ///
     /// # Errors
@@ -113,6 +132,7 @@ impl StateDir {
         durable::write(&self.file("key.pem"), key.pair.serialize_pem().as_bytes())?;
         self.keep_certificate(&reply.certificate)?;
         self.write("trust.json", &StoredTrust { root: reply.root, envelope: reply.trust.clone() })?;
+        self.set_revoked(false)?;
         self.write("identity.json", &pinned)
     }
 

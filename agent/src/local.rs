@@ -27,7 +27,7 @@ use crate::probe::View;
 use crate::root::Root;
 use crate::task::host::Host as _;
 use crate::task::spool::Spool;
-use crate::{cut_off, preview, sight, undo};
+use crate::{cut_off, preview, service, sight, undo};
 
 /// A control fails, or a preview: for scripts that ask by exit code.
 const FAILS: u8 = 3;
@@ -40,7 +40,7 @@ fn say(text: &str) {
 pub fn enroll(config: &Config, invitation: &Invitation) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asset = runtime.block_on(crate::enroll::enroll(config, invitation, &NewKey::make()?))?;
-    say(&format!("enrolled as asset {asset}; next: start the service (aright-agent run)"));
+    say(&format!("enrolled as asset {asset}; next: start the service: {}", service::START));
     Ok(())
 }
 
@@ -249,6 +249,7 @@ pub fn status(config: &Config, as_json: bool) -> anyhow::Result<()> {
         let whole = json!({
             "version": crate::facts::AGENT_VERSION,
             "asset": identity.as_ref().map(|one| &one.asset),
+            "revoked": state.is_revoked(),
             "controllers": controllers,
             "proxy": config.proxy,
             "trust": trust,
@@ -266,6 +267,11 @@ pub fn status(config: &Config, as_json: bool) -> anyhow::Result<()> {
         None => say("enrolled         no; next: aright-agent enroll --help"),
         Some(identity) => {
             say(&format!("enrolled         as asset {}", identity.asset));
+            if state.is_revoked() {
+                say(
+                    "                 revoked: nothing is run, evaluated or told; next: aright-agent enroll --again",
+                );
+            }
             say(&format!("controllers      {}", controllers.unwrap_or_default().join(", ")));
             say(&format!("by               {}", config.proxy.as_deref().unwrap_or("no proxy")));
             say(&format!("ca fingerprint   {}", identity.ca_fingerprint));
@@ -290,7 +296,7 @@ pub fn status(config: &Config, as_json: bool) -> anyhow::Result<()> {
     ));
     say(&format!("results waiting  {}", waiting.len()));
     say(&format!("can be undone    {} tasks", undoable.len()));
-    for one in undoable.iter().take(10) {
+    for one in &undoable {
         let paths: Vec<_> = one.paths.iter().map(|path| path.display().to_string()).collect();
         say(&plain(&format!(
             "  {} kept {}: {}",

@@ -14,7 +14,7 @@ use crate::wire::MAX_BODY;
 pub use pinned::{ClientIdentity, Pinned, tls_config};
 pub use route::{Login, Proxy, Route};
 
-/// Why a request brought no answer.
+/// Why a request brought no answer. Each says all of it: none has a source that says it again.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The other side refused, and says why.
@@ -24,13 +24,13 @@ pub enum ClientError {
     #[error("{}; in {after_s} s", .problem.sentence())]
     Busy { problem: Box<Problem>, after_s: u64 },
     /// Not reached, or TLS refused.
-    #[error("{url}: {}", route::innermost(.source))]
-    Transport { url: String, source: reqwest::Error },
+    #[error("{url}: {}", route::innermost(.cause))]
+    Transport { url: String, cause: reqwest::Error },
     /// The proxy that leads there did not let us through.
     #[error("{url}: {why}")]
     Proxy { url: String, why: String },
-    #[error("{url}: reply is not what was expected: {source}")]
-    Reply { url: String, source: serde_json::Error },
+    #[error("{url}: reply is not what was expected: {cause}")]
+    Reply { url: String, cause: serde_json::Error },
     #[error("{url}: reply is over {MAX_BODY} bytes")]
     TooLarge { url: String },
     #[error("TLS settings: {0}")]
@@ -187,11 +187,11 @@ impl Client {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        let transport = |source: reqwest::Error| {
-            let (url, source) = (url.clone(), source.without_url());
-            match self.route.failed(&source) {
+        let transport = |cause: reqwest::Error| {
+            let (url, cause) = (url.clone(), cause.without_url());
+            match self.route.failed(&cause) {
                 Some(why) => ClientError::Proxy { url, why },
-                None => ClientError::Transport { url, source },
+                None => ClientError::Transport { url, cause },
             }
         };
         let mut response = request.send().await.map_err(transport)?;
@@ -208,7 +208,7 @@ impl Client {
         if status.is_success() {
             // 204 has no body: it reads as `null`, which is `()`.
             let body = if body.is_empty() { b"null".as_slice() } else { &body };
-            return serde_json::from_slice(body).map_err(|source| ClientError::Reply { url, source });
+            return serde_json::from_slice(body).map_err(|cause| ClientError::Reply { url, cause });
         }
         let problem = serde_json::from_slice(&body).unwrap_or_else(|_| Problem {
             kind: "about:blank".into(),

@@ -1,7 +1,6 @@
 //! The held check-in: says how the agent is, brings what there is to do.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aright_shared::client::ClientError;
@@ -60,7 +59,7 @@ pub async fn run(agent: Arc<Agent>, orders: mpsc::Sender<Work>) -> anyhow::Resul
         match result {
             Ok(brought) => {
                 backoff.reset();
-                agent.revoked.store(false, Ordering::Relaxed);
+                agent.set_revoked(false);
                 tell_trust = brought.tell_trust;
                 tell_again(&agent, brought.history.as_ref(), &mut asked, &orders)?;
                 take(&agent, brought, &orders).await?;
@@ -73,7 +72,7 @@ pub async fn run(agent: Arc<Agent>, orders: mpsc::Sender<Work>) -> anyhow::Resul
             }
             Err(error) if error.is("revoked") => {
                 wait_s = 0;
-                if !agent.revoked.swap(true, Ordering::Relaxed) {
+                if agent.set_revoked(true) {
                     error!("{error}; until then nothing is run, evaluated or told");
                 }
                 tokio::time::sleep(REVOKED_PAUSE).await;

@@ -38,6 +38,9 @@ pub fn told() -> anyhow::Result<Told> {
     Ok(Told::default())
 }
 
+/// What starts it.
+pub const START: &str = "systemctl start aright-agent";
+
 /// The key that an installer was told has served.
 pub fn forget_key() {}
 

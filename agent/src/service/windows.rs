@@ -165,6 +165,9 @@ pub fn told() -> anyhow::Result<Told> {
     })
 }
 
+/// What starts it.
+pub const START: &str = "sc start aright-agent";
+
 /// The key that an installer was told has served; what cannot be removed is said, and harms nobody once it is
 /// used up.
 pub fn forget_key() {

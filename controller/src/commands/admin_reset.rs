@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use aright_shared::time::{Clock as _, WallClock};
 
 use crate::auth::password;
+use crate::authority::Authority;
 use crate::data::Data;
 use crate::store::{Store, StoreError, audit, sessions, users};
 use crate::trust::FIRST_USER;
@@ -37,6 +38,11 @@ pub async fn run(root: &Path) -> Result<()> {
             Ok::<_, StoreError>(())
         })
         .await?;
-    writeln!(std::io::stdout(), "user {FIRST_USER}, password (shown once): {password}")?;
+    let authority = Authority::load(&data)?.fingerprint();
+    writeln!(
+        std::io::stdout(),
+        "user {FIRST_USER}, password (shown once): {password}\nnext: aright login https://127.0.0.1:8441 \
+         --ca-fingerprint {authority}\n(that port where the settings name no other)"
+    )?;
     Ok(())
 }

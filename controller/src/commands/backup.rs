@@ -28,11 +28,15 @@ pub fn run(root: &Path, file: &Path, passphrase_file: Option<&Path>) -> Result<(
     let copy = Copy::of(&data)?;
     let partial = Partial::beside(file)?;
     end_without(vec![copy.file.clone(), partial.0.clone()])?;
+    // Before a copy of the whole database is made in vain.
+    let half = data::private_file(&partial.0).with_context(|| {
+        format!("make {}; next: a folder in which this user may write", partial.0.display())
+    })?;
     let copied =
         snapshot::take(&data.path(backup::DATABASE), &copy.file, &mut percent("copying the database"))?;
     let manifest = Manifest::of(&data, taken, copied)?;
     tell("sealing")?;
-    let written = backup::pack(&data, &manifest, &copy.file, data::private_file(&partial.0)?, &passphrase)?;
+    let written = backup::pack(&data, &manifest, &copy.file, half, &passphrase)?;
     written.sync_all()?;
     let bytes = written.metadata()?.len();
     partial.keep_as(file)?;

@@ -23,11 +23,12 @@ impl Installs {
             "ARIGHT_CONTROLLER_URL={url} ARIGHT_ENROLL_KEY={key} ARIGHT_CA_FINGERPRINT={authority} \
              ARIGHT_TRUST_FINGERPRINT={trust}"
         );
+        let version = env!("CARGO_PKG_VERSION");
         Self {
             debian: format!("{environment} apt-get install -y ./aright-agent_*.deb"),
             by_hand: format!("{environment} aright-agent enroll"),
             windows: format!(
-                "msiexec /i aright-agent.msi /qn CONTROLLER_URL={url} ENROLL_KEY={key} \
+                "msiexec /i aright-agent-{version}-x64.msi /qn CONTROLLER_URL={url} ENROLL_KEY={key} \
                  CA_FINGERPRINT={authority} TRUST_FINGERPRINT={trust}"
             ),
         }

@@ -33,7 +33,7 @@ pub struct Create {
     #[arg(long, default_value_t = 1, value_name = "N")]
     uses: u32,
     /// How long it is valid, in hours.
-    #[arg(long, default_value_t = 24, value_name = "H")]
+    #[arg(long, default_value_t = 24, value_name = "H", value_parser = clap::value_parser!(u32).range(1..=365 * 24))]
     hours: u32,
     /// What its hosts are tagged with; may be repeated.
     #[arg(long)]
@@ -45,7 +45,7 @@ impl Command {
         let client = client()?;
         match self {
             Self::Create(Create { name, uses, hours, tag }) => {
-                let valid_s = hours.saturating_mul(3600);
+                let valid_s = hours * 3600;
                 let new = NewEnrollKey { name, max_uses: Some(uses), valid_s: Some(valid_s), tags: tag };
                 let made: EnrollKeyMade = client.post("/api/v1/enroll-keys", &new).await?;
                 let install = Installs::of(&made);
@@ -86,6 +86,21 @@ struct Shown {
     install: Installs,
 }
 
+/// A bare host name is what a controller has where nobody named it: other hosts seldom know it.
+fn lookup(made: &EnrollKeyMade) -> String {
+    let host = made
+        .urls
+        .first()
+        .and_then(|url| url.strip_prefix("https://")?.rsplit_once(':'))
+        .map(|(host, _)| host);
+    match host.filter(|host| !host.contains(['.', ':'])) {
+        Some(host) => format!(
+            "\nwhere hosts do not look the controller up as {host}: agents.names in its settings first, and a new key\n"
+        ),
+        None => String::new(),
+    }
+}
+
 fn text(Shown { made, install }: &Shown) -> String {
     let key = &made.key;
     let hosts = if key.max_uses == 1 { "1 host".to_owned() } else { format!("{} hosts", key.max_uses) };
@@ -93,7 +108,11 @@ fn text(Shown { made, install }: &Shown) -> String {
         "valid until {}, for {hosts}; on each, as root (sudo -i) or administrator, one of:\n\n\
          Debian, with the package beside you\n  {}\n\n\
          any Linux, with the agent installed\n  {}\n\n\
-         Windows, with the package beside you\n  {}\n",
-        key.expires, install.debian, install.by_hand, install.windows
+         Windows, with the package beside you\n  {}\n{}",
+        key.expires,
+        install.debian,
+        install.by_hand,
+        install.windows,
+        lookup(made)
     )
 }

@@ -27,6 +27,11 @@ pub struct Login {
 
 impl Login {
     pub async fn run(self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.url.starts_with("https://"),
+            "{:?} is no operators' address; next: aright login https://HOST:8441 …",
+            self.url
+        );
         let password = self.password()?;
         let client = anonymous(&self.url, self.ca_fingerprint)?;
         let login = api::Login { user: self.user, password };
