@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut paths = fs::read_dir("content")?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<Vec<PathBuf>, std::io::Error>>()?;
+    paths.retain(|path| path.extension().is_some_and(|ext| ext == "yaml"));
     paths.sort();
     let mut files = Vec::new();
     for path in paths {

@@ -197,11 +197,6 @@ impl Config {
         }
         Ok(())
     }
-
-    /// Whether the owner forbids changes to this path.
-    pub fn denies_path(&self, path: &Path) -> bool {
-        self.deny.paths.iter().any(|denied| path.starts_with(denied))
-    }
 }
 
 /// # Errors
@@ -291,13 +286,6 @@ mod tests {
             let error = format!("{:#}", load(&format!("interpreters = [{program:?}]")).expect_err(program));
             assert!(error.contains(program) && error.contains(why), "{error}");
         }
-    }
-
-    #[test]
-    fn a_denied_folder_covers_what_is_below_it_and_not_its_namesakes() {
-        let config = load("[deny]\npaths = [\"/etc/ssh\"]").expect("loads");
-        assert!(config.denies_path(Path::new("/etc/ssh/sshd_config")));
-        assert!(!config.denies_path(Path::new("/etc/sshfs.conf")));
     }
 
     #[test]

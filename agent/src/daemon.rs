@@ -53,6 +53,8 @@ pub(crate) struct Agent {
     link: Mutex<Link>,
     /// The controller says so: there is nothing more to be told to it.
     revoked: AtomicBool,
+    /// What could not be recovered from at the start: until it is, nothing more is done to this host.
+    half_done: Mutex<Option<String>>,
     clock: Mutex<ClockFilter>,
     trust: Mutex<TrustDocument>,
     /// The controller's history to which everything that is kept was told.
@@ -138,6 +140,7 @@ impl Agent {
             turn: Mutex::new(turn),
             link: Mutex::new(link),
             revoked: AtomicBool::new(state.is_revoked()),
+            half_done: Mutex::default(),
             floor,
             host,
             wishes: cancel::Wishes::default(),
@@ -239,8 +242,11 @@ impl Agent {
         Running { nonce, clock: self.clock_reading() }
     }
 
-    /// Why this host runs nothing, if its owner said so.
+    /// Why this host runs nothing: its owner said so, or a change of an earlier life is half-done.
     pub fn disabled(&self) -> Option<String> {
+        if let Some(why) = &*lock(&self.half_done) {
+            return Some(why.clone());
+        }
         if self.config.mode == crate::config::Mode::Evaluate {
             return Some("agent.toml says mode = \"evaluate\"".into());
         }

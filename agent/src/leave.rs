@@ -32,8 +32,8 @@ pub async fn leave(config: &Config) -> anyhow::Result<Left> {
     let state = StateDir::open(&config.state)?;
     let identity = state.identity()?.context("identity.json is gone")?;
     let asset = identity.asset.clone();
-    tell(config, &state, identity).await.with_context(|| {
-        format!("the controller was not told that this host leaves; next, where you are logged in: aright asset revoke {asset}")
+    tell(config, &state, identity).await.map_err(|why| {
+        anyhow::anyhow!("the controller was not told that this host leaves: {why:#}; next, where you are logged in: aright asset revoke {asset}")
     })
 }
 
@@ -41,10 +41,11 @@ async fn tell(config: &Config, state: &StateDir, identity: Identity) -> anyhow::
     let floor = Floor::new(state.read("controller-time.json").unwrap_or_default());
     let deadline = Instant::now() + WITHIN;
     let urls = controllers::in_order(config, &identity);
+    let route = config.route()?;
     let mut failed = Vec::new();
     for (url, left) in urls.iter().zip((1..=urls.len()).rev()) {
         let link =
-            Link::new(url, identity.ca_fingerprint, config.route()?, &floor, Some(state.tls_identity()?))?;
+            Link::new(url, identity.ca_fingerprint, route.clone(), &floor, Some(state.tls_identity()?))?;
         // None takes the time of those after it.
         let share = deadline.saturating_duration_since(Instant::now()) / u32::try_from(left)?;
         match timeout(share, link.leave()).await {

@@ -72,7 +72,10 @@ pub fn leave(config: &Config) -> anyhow::Result<()> {
     // A name look-up that hangs is not waited for.
     runtime.shutdown_background();
     match left? {
-        Left::NeverEnrolled => say("this host is not enrolled: there is nobody to tell"),
+        Left::NeverEnrolled => say(&format!(
+            "this host is not enrolled (nothing in {}): there is nobody to tell",
+            config.state.display()
+        )),
         Left::Revoked(asset) => say(&format!("the controller has revoked this host, asset {asset}")),
         Left::Before(asset) => say(&format!("the controller had revoked this host before, asset {asset}")),
     }

@@ -56,7 +56,7 @@ impl Certificates {
             return Ok(());
         }
         self.looked = Some(now);
-        if self.told.is_none_or(|told| now.since(told) >= DAY) {
+        if self.told.is_none_or(|told| !(0..DAY).contains(&now.since(told))) {
             self.told = Some(now);
             ends::tell(app);
             // Where the root key lies apart, somebody is to do it: that is what is told.
@@ -68,7 +68,7 @@ impl Certificates {
             tracing::info!(until = %on_disk.expires(), "another intermediate certificate is in force");
             app.replace_authority(on_disk);
         }
-        if is_new || now.since(self.made) >= SERVER_KEY {
+        if is_new || !(0..SERVER_KEY).contains(&now.since(self.made)) {
             self.key.replace(server_key(app)?);
             self.made = now;
         }

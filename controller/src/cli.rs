@@ -78,7 +78,7 @@ enum Command {
         #[command(flatten)]
         place: Place,
         /// Replace the controller that is in the folder: its revocations stay, and its trust document where that
-        /// is higher; the rest is moved aside
+        /// is higher, and `offline/`; the rest is moved aside
         #[arg(long)]
         over: bool,
         #[command(flatten)]

@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result, bail};
 use aright_shared::time::SECOND;
 use serde::Deserialize;
 
+use crate::log;
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -132,6 +134,7 @@ impl Settings {
                 bail!("{field} = 0: must be 1 or more");
             }
         }
+        log::filter(&self.log.filter)?;
         if let Some(name) = self.agents.names.iter().find(|name| !is_host(name)) {
             bail!("agents.names: {name:?} is neither a host name nor an address");
         }

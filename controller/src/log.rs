@@ -6,13 +6,21 @@ use anyhow::{Context as _, Result};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
+/// What a filter says: targets and levels, such as `info,aright_controller=debug`.
+///
+/// # Errors
+/// It cannot be read.
+pub fn filter(text: &str) -> Result<Targets> {
+    text.parse().with_context(|| format!("log.filter {text:?}"))
+}
+
 /// `RUST_LOG` beats the settings.
 ///
 /// # Errors
 /// A filter that cannot be read.
-pub fn start(filter: &str) -> Result<()> {
-    let text = std::env::var("RUST_LOG").unwrap_or_else(|_| filter.to_owned());
-    let filter: Targets = text.parse().with_context(|| format!("log.filter {text:?}"))?;
+pub fn start(settings: &str) -> Result<()> {
+    let text = std::env::var("RUST_LOG").unwrap_or_else(|_| settings.to_owned());
+    let filter = filter(&text)?;
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());

@@ -173,10 +173,11 @@ impl Chunks {
     fn open(&mut self, chunk: &mut Vec<u8>, last: bool) -> io::Result<()> {
         let nonce = self.nonce(last);
         let length = unseal(&self.key, nonce, chunk).map(<[u8]>::len);
+        // Of one that is not verified nothing is left to be given out.
+        chunk.truncate(length.unwrap_or(0));
         let damaged =
             || io::Error::new(io::ErrorKind::InvalidData, "a byte was changed, or its end is missing");
-        chunk.truncate(length.ok_or_else(damaged)?);
-        Ok(())
+        length.map(drop).ok_or_else(damaged)
     }
 }
 

@@ -14,6 +14,7 @@ use super::work::refusal;
 use super::{Agent, lock};
 use crate::config::Config;
 use crate::confirm::Contact;
+use crate::cut_off;
 use crate::link::Backoff;
 use crate::sight;
 use crate::task::here::Here;
@@ -78,18 +79,25 @@ pub async fn recover(agent: &Arc<Agent>, workshop: &Arc<Workshop>) -> anyhow::Re
     let host = agent.host.clone();
     host.call(move || -> anyhow::Result<Vec<Delivery>> {
         let here = here(&agent)?;
-        let lock = workshop.spool.lock(Wait::ForIt)?;
+        let held = workshop.spool.lock(Wait::ForIt)?;
         let mut resumed = Vec::new();
         for (mut journal, pending) in workshop.spool.recover()? {
             if pending == Pending::Resume {
                 resumed.push(journal.delivery()?);
                 continue;
             }
-            match recover::finish(&mut journal, pending, &workshop.spool, &here, &lock) {
+            match recover::finish(&mut journal, pending, &workshop.spool, &here, &held) {
                 Ok(Some(report)) => warn!(task.id = %report.task, outcome = %report.outcome, change = %report.change, "recovered"),
                 Ok(None) => {}
-                Err(error) => error!(task.id = %journal.task(), "not recovered: {error}"),
+                Err(error) => {
+                    let why = format!("task {} is not recovered: {error}; next: restart the service", journal.task());
+                    error!("{why}");
+                    lock(&agent.half_done).get_or_insert(why);
+                }
             }
+        }
+        if lock(&agent.half_done).is_none() {
+            cut_off::unmark(agent.state.path())?;
         }
         Ok(resumed)
     })

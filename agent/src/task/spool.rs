@@ -27,12 +27,6 @@ pub struct Retention {
     pub days: u32,
 }
 
-impl Default for Retention {
-    fn default() -> Self {
-        Self { megabytes: 512, days: 90 }
-    }
-}
-
 /// What is to be done with a task that the agent finds at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pending {
@@ -236,6 +230,8 @@ impl Spool {
         if damaged.exists() {
             fs::remove_dir_all(&damaged).map_err(fault)?;
         }
+        // Should we die before its fresh journal is there it is still known.
+        self.obeyed()?.add([task.clone()]).map_err(|source| self.fault(source))?;
         fs::rename(self.dir.join(task.as_str()), &damaged).map_err(fault)?;
         let bytes = fs::read(damaged.join("delivery.json")).ok();
         match bytes.and_then(|bytes| serde_json::from_slice::<Delivery>(&bytes).ok()) {
@@ -358,8 +354,13 @@ impl Spool {
     /// # Errors
     /// The folder cannot be read or written.
     pub fn prune(&self, retention: Retention) -> Result<Pruned, SpoolError> {
-        let now = self.clock.now();
         let mut pruned = Pruned::default();
+        // Beside a command that undoes: next time.
+        let _lock = match self.lock(Wait::Not) {
+            Err(SpoolError::Busy) => return Ok(pruned),
+            other => other?,
+        };
+        let now = self.clock.now();
         let days = i64::from(retention.days) * DAY;
         let mut room = retention.megabytes.saturating_mul(1_000_000);
         let mut full = false;

@@ -95,7 +95,7 @@ pub async fn main() -> ExitCode {
                 // Whoever read has had enough.
                 return ExitCode::SUCCESS;
             }
-            eprintln!("aright: {error:#}");
+            eprintln!("aright: {}", plain(&format!("{error:#}")));
             eprint!("{}", listed(&error));
             ExitCode::FAILURE
         }

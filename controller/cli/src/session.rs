@@ -58,10 +58,11 @@ impl Session {
             .create(folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
         let aside = path.with_extension("new");
+        // What is there may be for others to read, or a link.
+        let _ = fs::remove_file(&aside);
         let mut file = fs::OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&aside)
             .with_context(|| format!("cannot write {}", aside.display()))?;

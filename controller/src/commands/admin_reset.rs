@@ -18,7 +18,7 @@ pub async fn run(root: &Path) -> Result<()> {
     if !root.join("aright.db").exists() {
         bail!("no controller in {}: name its data folder by --data, or start it once", root.display());
     }
-    let data = Data::open(root)?;
+    let data = Data::open_own(root)?;
     let store = Store::open(&data.path("aright.db"), &data.path("backup"))?;
     let password = password::generate()?;
     let hash = password::hash_now(&password)?;

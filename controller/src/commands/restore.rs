@@ -18,6 +18,8 @@ use crate::passphrase;
 use crate::store::restored::{self, Barred, Restored};
 use crate::trust::Trust;
 
+/// Where the root keys lie until they are taken away.
+const OFFLINE: &str = "offline";
 /// In a folder that is not yet whole.
 const HALF: &str = "half-restored";
 /// By one of these a folder is known to be a controller's.
@@ -175,6 +177,13 @@ impl Place {
             bail!("--data {}: not a folder that can be made", root.display());
         };
         let (name, above) = (name.to_owned(), above.to_owned());
+        if let Ok(own) = fs::metadata(&root) {
+            ensure!(
+                own.dev() == fs::metadata(&above)?.dev(),
+                "--data {}: it is a mount point, which nothing can be put in place of; next: name a folder in it",
+                root.display()
+            );
+        }
         Ok(Self { root, above, name })
     }
 
@@ -207,21 +216,26 @@ impl Place {
         fs::remove_file(building.path(HALF))?;
         data::sync(building.root())?;
         let from = building.root();
-        let failed = || {
-            format!(
-                "put {} in its place; next: where that is a mount point, name a folder in it by --data",
-                self.root.display()
-            )
+        let failed = |error: io::Error| {
+            // All keys are in it, and it is not wanted.
+            let _ = fs::remove_dir_all(from);
+            anyhow::Error::new(error).context(format!("put {} in its place", self.root.display()))
         };
         if !replaces {
-            fs::rename(from, &self.root).with_context(failed)?;
+            fs::rename(from, &self.root).map_err(failed)?;
             data::sync(&self.above)?;
             return Ok(None);
         }
         // By number: the C library has it since 2.28 only.
-        renameat_with(CWD, from, CWD, &self.root, RenameFlags::EXCHANGE).with_context(failed)?;
+        renameat_with(CWD, from, CWD, &self.root, RenameFlags::EXCHANGE)
+            .map_err(|errno| failed(errno.into()))?;
         let aside = self.aside(now);
         fs::rename(from, &aside)?;
+        // The root keys are in no backup, and are this authority's.
+        if aside.join(OFFLINE).exists() && !self.root.join(OFFLINE).exists() {
+            // It lies aside then, as the summary says: the restore is done.
+            let _ = fs::rename(aside.join(OFFLINE), self.root.join(OFFLINE));
+        }
         data::sync(&self.above)?;
         Ok(Some(aside))
     }

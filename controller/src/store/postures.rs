@@ -162,6 +162,10 @@ pub fn list(
             format!("EXISTS (SELECT 1 FROM asset_tags t WHERE t.asset = p.asset AND t.tag IN ({marks}))");
         wanted.with(&condition, &filter.tag);
     }
+    // What a revoked host looked like is history, for whoever asks for that host.
+    if filter.asset.is_empty() {
+        wanted.with("a.revoked_at IS NULL", [""; 0]);
+    }
     if let Some(after) = after {
         wanted.with("p.id > ?", [after]);
     }

@@ -136,7 +136,8 @@ async fn admin_reset_gets_an_administrator_back_in() {
     let reset = run(&["admin", "reset", "--data", data.to_str().expect("text")]);
     assert!(reset.status.success());
     let text = String::from_utf8(reset.stdout).expect("text");
-    let password = text.split_whitespace().last().expect("a password");
+    let password = text.lines().next().and_then(|line| line.rsplit(' ').next()).expect("a password");
+    assert!(text.contains(&format!("--ca-fingerprint {authority}")), "{text}");
     assert!(logs_in(&running.operators, authority, password).await);
     assert!(!logs_in(&running.operators, authority, &word(&lines, "password")).await);
 }

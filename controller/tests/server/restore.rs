@@ -132,6 +132,7 @@ async fn over_a_folder_that_knows_more_revocations_and_the_higher_trust_stay() {
         entry.ok()?.file_name().into_string().ok().filter(|name| name.starts_with("data.before-restore-"))
     });
     assert_eq!(aside.count(), 1, "what was there is moved aside");
+    assert!(data.join("offline/trust-root.key").exists(), "the root keys are in no backup");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aright_shared::api::{Asset, AuditEntry, Page, RunState};
+use aright_shared::api::{Asset, AuditEntry, NewJob, Page, PostureFilter, RunState};
 use aright_shared::outcome::{HostChange, Outcome};
 use aright_shared::task::TaskState;
 use aright_shared::time::{DAY, HOUR};
@@ -71,7 +71,8 @@ async fn what_waits_for_a_revoked_host_ends_and_what_was_queued_behind_its_back_
     // Whatever the order of check-ins, runs and revocation: what memory says may be older than the store.
     let live = world.server.app.presence.agent(&agent.asset).expect("is there");
     live.state().revoked = false;
-    create(&world, &at_once()).await.expect("saved");
+    let its = PostureFilter { asset: vec![agent.asset.clone()], ..PostureFilter::default() };
+    create(&world, &NewJob { filter: Some(its), ..at_once() }).await.expect("saved");
     until_queued(&world).await;
     live.state().work = true;
     assert!(agent.check_in(2).await.expect("orders").tasks.is_empty());

@@ -267,7 +267,7 @@ fn an_undo_after_the_result_is_told_once_and_not_forgotten_before() {
         assert_eq!(told(), [(task.clone(), expected)]);
 
         world.later(2 * DAY);
-        world.spool.prune(Retention::default()).expect("prunes");
+        world.spool.prune(Retention { megabytes: 10, days: 90 }).expect("prunes");
         let busy = world.spool.lock(Wait::ForIt).expect("locks");
         world.spool.acknowledge_undone(&task).expect("another time");
         assert_eq!(told().len(), 1);

@@ -74,7 +74,7 @@ pub async fn find(client: &Client, name: &str) -> anyhow::Result<AssetId> {
     let filter = AssetFilter { hostname: Some(name.to_owned()), ..AssetFilter::default() };
     let mut found: Vec<Asset> = all(client, "/api/v1/assets", &filter).await?;
     // A revoked namesake is history; the live one is meant.
-    if found.len() > 1 {
+    if found.iter().any(|asset| asset.state != AssetState::Revoked) {
         found.retain(|asset| asset.state != AssetState::Revoked);
     }
     match found.as_slice() {

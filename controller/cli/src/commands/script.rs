@@ -1,5 +1,6 @@
 //! `aright script`: upload, read, approve. Approving signs exactly the bytes that are shown.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -138,6 +139,21 @@ impl Approve {
                 self.script
             );
         }
+        let parsed = Script::parse_canonical(detail.bytes.as_bytes()).context("nothing was signed")?;
+        ensure!(
+            parsed.key == self.script,
+            "the controller gave {} for {}: nothing was signed",
+            parsed.key,
+            self.script
+        );
+        // On the other stream: what is signed here is seen here, whatever was shown before.
+        eprintln!("signing\n\n{}", text(&detail));
+        if self.digest.is_none() && std::io::stdin().is_terminal() {
+            eprint!("sign it? [y/N] ");
+            let mut answer = String::new();
+            std::io::stdin().read_line(&mut answer)?;
+            ensure!(answer.trim().eq_ignore_ascii_case("y"), "nothing was signed");
+        }
         let now = WallClock.now();
         let approval = Approval {
             script: digest,
@@ -176,12 +192,18 @@ fn text(detail: &ScriptDetail) -> String {
         .iter()
         .map(|given| format!("{} until {}", given.approver, given.not_after))
         .collect();
+    // Of the bytes that are shown: the controller's word for it is not asked.
+    let digest = Digest::of(detail.bytes.as_bytes());
+    let digest = match digest == script.digest {
+        true => digest.to_string(),
+        false => format!("{digest}; BEWARE: the controller says {}", script.digest),
+    };
     let mut text = facts(&[
         ("script", format!("{} version {}", script.key, script.version)),
         ("title", script.title.clone()),
         ("origin", script.origin.to_string()),
         ("state", script.state.to_string()),
-        ("digest", script.digest.to_string()),
+        ("digest", digest),
         ("approved by", approvals.join(", ")),
         ("author", script.author.clone()),
     ]);
@@ -201,12 +223,45 @@ fn text(detail: &ScriptDetail) -> String {
                     if parsed.lockout { "undone unless contact is proven".into() } else { String::new() },
                 ),
             ]));
+            text.push_str(&rest(&detail.bytes));
             text.push('\n');
             text.push_str(&plain(&parsed.body));
         }
         Err(error) => text.push_str(&format!("its bytes cannot be read: {error}\n")),
     }
     text
+}
+
+/// Every field that is not told above and not what it is by itself, under its own name.
+fn rest(bytes: &str) -> String {
+    const TOLD: &[&str] = &[
+        "aright",
+        "kind",
+        "key",
+        "version",
+        "title",
+        "origin",
+        "author",
+        "interpreter",
+        "confinement",
+        "touches",
+        "activate",
+        "lockout",
+        "body",
+    ];
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(bytes) else { return String::new() };
+    let is_empty = |value: &serde_json::Value| match value {
+        serde_json::Value::Null | serde_json::Value::Bool(false) => true,
+        serde_json::Value::Array(items) => items.is_empty(),
+        serde_json::Value::Object(fields) => fields.is_empty(),
+        serde_json::Value::String(text) => text.is_empty(),
+        _ => false,
+    };
+    let left = fields.iter().filter(|(name, value)| !TOLD.contains(&name.as_str()) && !is_empty(value));
+    let left: Vec<_> = left
+        .map(|(name, value)| (name.as_str(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .collect();
+    facts(&left)
 }
 
 const TEMPLATE: &str = r#"aright: 1

@@ -61,18 +61,21 @@ async fn only_on_eligible_hosts() {
     clone.counter = 0;
     let _ = clone.check_in(0).await;
 
-    for (host, reason) in
-        [("revoked", "revoked"), ("disabled", "disabled"), ("old", "version"), ("clone", "quarantined")]
-    {
+    let hosts = [(&revoked, "revoked"), (&disabled, "disabled"), (&old, "version"), (&clone, "quarantined")];
+    for (host, reason) in hosts {
         let hosts = PostureFilter {
-            hostname: vec![host.into()],
+            asset: vec![host.asset.clone()],
             status: vec![Verdict::Fail],
             ..PostureFilter::default()
         };
-        let refused = rule.refused(host, &NewJob { filter: Some(hosts), ..job() }).await;
+        let refused = rule.refused(reason, &NewJob { filter: Some(hosts), ..job() }).await;
         let why = refused.items[0]["not_eligible"][0].as_str().expect("a reason");
-        assert!(why.contains(reason), "{host}: {why}");
+        assert!(why.contains(reason), "{reason}: {why}");
     }
+    let all = PostureFilter { status: vec![Verdict::Fail], ..PostureFilter::default() };
+    let refused = rule.refused("all that fail", &NewJob { filter: Some(all), ..job() }).await;
+    let revoked = |item: &serde_json::Value| item["not_eligible"][0] == "revoked";
+    assert!(!refused.items.iter().any(revoked), "a revoked host is history: {:?}", refused.items);
     let singly = NewJob { include_assets: vec![disabled.asset.clone()], ..job() };
     rule.refused("added singly", &singly).await;
     let saved = rule.saved("a filter without status leaves them out", &job()).await;
