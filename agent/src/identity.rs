@@ -101,9 +101,14 @@ impl StateDir {
         if revoked {
             return self.write(REVOKED, &true);
         }
-        match fs::remove_file(self.file(REVOKED)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context(REVOKED),
-            _ => Ok(()),
+        self.remove(REVOKED)
+    }
+
+    fn remove(&self, name: &str) -> anyhow::Result<()> {
+        match fs::remove_file(self.file(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("cannot remove {name}")),
+            Ok(()) => Ok(system::sync_folder(&self.0)?),
         }
     }
 
@@ -129,6 +134,8 @@ impl StateDir {
     /// The trust document is not signed by the pinned root, or the disk refused.
     pub fn enrol(&self, reply: &EnrollReply, key: &NewKey, pinned: Identity) -> anyhow::Result<()> {
         TrustDocument::pin(&reply.trust, reply.root, pinned.trust_fingerprint)?;
+        // From here to its end this host is not enrolled: half of two enrolments is none.
+        self.remove("identity.json")?;
         durable::write(&self.file("key.pem"), key.pair.serialize_pem().as_bytes())?;
         self.keep_certificate(&reply.certificate)?;
         self.write("trust.json", &StoredTrust { root: reply.root, envelope: reply.trust.clone() })?;

@@ -11,6 +11,11 @@ use crate::commit::place::Thing;
 use crate::meta::Kind;
 use crate::windows::services;
 
+/// Start types (CreateService).
+const AUTO: u32 = 2;
+const ON_DEMAND: u32 = 3;
+const DISABLED: u32 = 4;
+
 /// The running system, as activations meet it.
 #[derive(Clone, Debug)]
 pub struct Live {
@@ -88,10 +93,10 @@ impl Deed<'_> {
                     return Err(format!("{service} has no start type"));
                 };
                 match self.0 {
-                    Activation::Enable(_) if start == 2 && !delayed => {
+                    Activation::Enable(_) if start == AUTO && !delayed => {
                         return Ok(Plan::Already("already enabled"));
                     }
-                    Activation::Disable(_) if start == 4 && state == ServiceState::Stopped => {
+                    Activation::Disable(_) if start == DISABLED && state == ServiceState::Stopped => {
                         return Ok(Plan::Already("already disabled"));
                     }
                     _ => {}
@@ -120,9 +125,9 @@ impl Deed<'_> {
                 let awake = Awake(service.to_owned());
                 live.is_still(&awake).map(|()| Some(awake))
             }
-            Activation::Enable(_) => services::set_start(service, 2, false).map_err(said).map(|()| None),
+            Activation::Enable(_) => services::set_start(service, AUTO, false).map_err(said).map(|()| None),
             _ => {
-                services::set_start(service, 4, false).map_err(said)?;
+                services::set_start(service, DISABLED, false).map_err(said)?;
                 services::stop(service).map_err(said).map(|()| None)
             }
         }
@@ -132,9 +137,16 @@ impl Deed<'_> {
 impl Inverse {
     pub(super) fn perform(&self, _: &Live) -> Result<&'static str, String> {
         let Self { service, start, delayed, ran } = self;
-        services::set_start(service, *start, *delayed)
-            .and_then(|()| if *ran { services::start(service) } else { services::stop(service) })
-            .map(|()| "done")
-            .map_err(|error| error.to_string())
+        let back = || {
+            if *ran && *start == DISABLED {
+                // It ran although it was disabled: as such it cannot be started.
+                services::set_start(service, ON_DEMAND, false)?;
+                services::start(service)?;
+                return services::set_start(service, DISABLED, false);
+            }
+            services::set_start(service, *start, *delayed)?;
+            if *ran { services::start(service) } else { services::stop(service) }
+        };
+        back().map(|()| "done").map_err(|error: std::io::Error| error.to_string())
     }
 }

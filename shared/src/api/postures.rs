@@ -8,7 +8,8 @@ use crate::id::{AssetId, Key, PostureId};
 use crate::posture::{Evidence, Managed, Reading, Spot, Value, Verdict};
 use crate::time::Millis;
 
-/// Conditions that must all hold; within one, any of its values.
+/// Conditions that must all hold; within one, any of its values. Revoked hosts are among what is found only where they
+/// are named by `asset`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PostureFilter {

@@ -376,7 +376,11 @@ impl Ran for RanHere {
             return Err(io::Error::other(format!("{} is too long", shown(&thing.path()))));
         }
         let known: Vec<String> = all.iter().map(|change| folded(&change.path)).collect();
-        let witnessed = changes(&witness.things, &seen.things);
+        let mut witnessed = changes(&witness.things, &seen.things);
+        if witness.cut || seen.cut {
+            // What is on one side alone may not have been looked at on the other: it is not ours to remove.
+            witnessed.retain(|change| change.before.is_some() && change.after.is_some());
+        }
         all.extend(witnessed.into_iter().filter(|change| !known.contains(&folded(&change.path))));
         all.sort_by(|a, b| a.path.cmp(&b.path));
         let undeclared: Vec<&Change> =
