@@ -32,12 +32,13 @@ fn the_controller_serves_as_its_own_user_and_a_purge_leaves_nothing_but_that() -
     ensure!(host.stdout(&["ps", "-o", "user=", "-p", &pid])? == "aright", "it runs as somebody else");
     ensure!(host.stdout(&["stat", "-c", "%U %a", "/var/lib/aright"])? == "aright 700");
     let journal = host.stdout(&["journalctl", "-u", "aright-controller", "--no-pager", "-o", "cat"])?;
-    let password = password(&host)?;
+    let reset = reset(&host)?;
     let secret = journal.lines().filter_map(|line| line.trim().strip_prefix("password"));
     let secret: Vec<_> = secret.map(str::trim).collect();
     ensure!(matches!(&secret[..], [one] if one.starts_with("not shown in the journal")), "{secret:?}");
     let authority = journal.lines().find_map(|line| line.trim().strip_prefix("ca fingerprint"));
-    log_in(&host, authority.context("no fingerprint in the journal")?.trim(), &password)?;
+    ensure!(reset.contains(authority.context("no fingerprint in the journal")?.trim()), "{reset}");
+    log_in(&host, &reset)?;
     for unit in UNITS {
         println!("figure: systemd-analyze security {unit}: {:.1}", exposure(&host, unit)?);
     }
@@ -54,24 +55,17 @@ fn the_controller_serves_as_its_own_user_and_a_purge_leaves_nothing_but_that() -
     Ok(())
 }
 
-/// A new password of the administrator, made as the documentation says.
-fn password(host: &Host) -> anyhow::Result<String> {
-    let said = host.stdout(&["runuser", "-u", "aright", "--", "aright-controller", "admin", "reset"])?;
-    Ok(said.rsplit(' ').next().context("no password")?.to_owned())
+/// A new password of the administrator, made as the documentation says: what that prints.
+fn reset(host: &Host) -> anyhow::Result<String> {
+    host.stdout(&["runuser", "-u", "aright", "--", "aright-controller", "admin", "reset"])
 }
 
-fn log_in(host: &Host, authority: &str, password: &str) -> anyhow::Result<()> {
+/// By the line that the reset printed.
+fn log_in(host: &Host, reset: &str) -> anyhow::Result<()> {
+    let password = reset.lines().next().and_then(|line| line.rsplit(' ').next()).context("no password")?;
+    let line = reset.lines().find_map(|line| line.strip_prefix("next: ")).context("no next step")?;
     host.write("/root/password", password)?;
-    let url = "https://127.0.0.1:8441";
-    host.stdout(&[
-        "aright",
-        "login",
-        url,
-        "--ca-fingerprint",
-        authority,
-        "--password-file",
-        "/root/password",
-    ])?;
+    host.stdout(&["sh", "-c", &format!("{line} --password-file /root/password")])?;
     host.stdout(&["aright", "asset", "list"])?;
     host.stdout(&["rm", "-r", "/root/password", "/root/.config"]).map(drop)
 }
