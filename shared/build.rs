@@ -17,7 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let name = path.file_name().ok_or("no name")?.to_string_lossy().into_owned();
         let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(&fs::read_to_string(&path)?)
             .map_err(|error| format!("content/{name}: not YAML: {error}"))?;
-        files.push((name, documents));
+        // As text in the text: whoever reads it holds the documents of one file at a time.
+        files.push((name, serde_json::to_string(&documents)?));
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("no OUT_DIR")?);
     Ok(fs::write(out.join("content.json"), serde_json::to_vec(&files)?)?)

@@ -1,7 +1,6 @@
 //! Changes that an agent was cut off in, brought to their end without it: before it is taken from the host.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,9 +10,9 @@ use aright_shared::task::TaskReport;
 use aright_shared::time::WallClock;
 
 use crate::config::Config;
-use crate::sight;
 use crate::task::recover;
 use crate::task::spool::{HostLock, Spool, Wait};
+use crate::{durable, sight};
 
 /// In the state folder: what takes the agent away leaves that folder, whose originals are still wanted.
 const MARK: &str = "half-done";
@@ -65,10 +64,5 @@ fn all(config: &Config, spool: &Spool, lock: &HostLock) -> anyhow::Result<Vec<Ta
 /// The disk refused.
 pub fn unmark(state: &Path) -> anyhow::Result<()> {
     let mark = state.join(MARK);
-    match fs::remove_file(&mark) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", mark.display()))
-        }
-        _ => Ok(()),
-    }
+    durable::remove(&mark).map(drop).with_context(|| format!("cannot remove {}", mark.display()))
 }

@@ -13,14 +13,37 @@ use crate::system;
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let aside = path.with_extension("new");
     // One that a power cut left, or somebody else's: it is not written to, wherever it leads.
-    match fs::remove_file(&aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove(&aside)?;
     let mut file = system::private_file().create_new(true).open(&aside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&aside, path)?;
+    sync_above(path)
+}
+
+/// What a file holds; `None` where there is none.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// Whether there was such a file; afterwards there is none.
+///
+/// # Errors
+/// The disk refused.
+pub fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        removed => removed.and_then(|()| sync_above(path)).map(|()| true),
+    }
+}
+
+fn sync_above(path: &Path) -> io::Result<()> {
     system::sync_folder(path.parent().unwrap_or(Path::new("/")))
 }
 

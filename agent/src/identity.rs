@@ -1,7 +1,6 @@
 //! Who this agent is: its key (made here, never leaves), its certificate, and what it pinned at enrolment.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -67,13 +66,9 @@ impl StateDir {
     /// Unreadable, or not what we wrote.
     pub fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> anyhow::Result<Option<T>> {
         let path = self.file(name);
-        match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .with_context(|| format!("{} is damaged", path.display()))
-                .map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-        }
+        let bytes = durable::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let read = |bytes: Vec<u8>| serde_json::from_slice(&bytes);
+        bytes.map(read).transpose().with_context(|| format!("{} is damaged", path.display()))
     }
 
     /// # Errors
@@ -101,15 +96,16 @@ impl StateDir {
         if revoked {
             return self.write(REVOKED, &true);
         }
-        self.remove(REVOKED)
+        self.remove(REVOKED).map(drop)
     }
 
-    fn remove(&self, name: &str) -> anyhow::Result<()> {
-        match fs::remove_file(self.file(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error).with_context(|| format!("cannot remove {name}")),
-            Ok(()) => Ok(system::sync_folder(&self.0)?),
-        }
+    /// Removes one of our files; whether it was there.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn remove(&self, name: &str) -> anyhow::Result<bool> {
+        let path = self.file(name);
+        durable::remove(&path).with_context(|| format!("cannot remove {}", path.display()))
     }
 
     /// Certificate and key for mutual TLS.

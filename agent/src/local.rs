@@ -84,11 +84,9 @@ pub fn leave(config: &Config) -> anyhow::Result<()> {
 }
 
 pub fn enable(config: &Config) -> anyhow::Result<()> {
-    let path = StateDir::open(&config.state)?.file("disabled.json");
-    match std::fs::remove_file(&path) {
-        Ok(()) => say("this host can be remediated again"),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => say("this host was not disabled"),
-        Err(error) => return Err(error).with_context(|| format!("cannot remove {}", path.display())),
+    match StateDir::open(&config.state)?.remove("disabled.json")? {
+        true => say("this host can be remediated again"),
+        false => say("this host was not disabled"),
     }
     Ok(())
 }
@@ -107,15 +105,13 @@ pub fn check_config(path: &Path, config: &Config) -> anyhow::Result<()> {
 
 pub fn reset_time(config: &Config) -> anyhow::Result<()> {
     let state = StateDir::open(&config.state)?;
-    let path = state.file("controller-time.json");
     let was: Option<Millis> = state.read("controller-time.json").unwrap_or_default();
-    match std::fs::remove_file(&path) {
-        Ok(()) => say(&format!(
+    match state.remove("controller-time.json")? {
+        true => say(&format!(
             "forgotten: {}; next: restart the service",
             was.map_or("unreadable".into(), |was| was.to_string())
         )),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => say("no controller time was known"),
-        Err(error) => return Err(error).with_context(|| format!("cannot remove {}", path.display())),
+        false => say("no controller time was known"),
     }
     Ok(())
 }

@@ -31,9 +31,13 @@ static BUILTIN: LazyLock<Library> = LazyLock::new(|| {
 });
 
 fn built_in() -> Result<Library, ContentError> {
-    let files: Vec<(String, Vec<serde_json::Value>)> =
+    let files: Vec<(String, String)> =
         serde_json::from_str(CONTENT).map_err(|error| ContentError::file("content.json", error))?;
-    let files = files.into_iter().map(|(name, documents)| Ok((name.clone(), typed(&name, documents)?)));
+    let files = files.into_iter().map(|(name, text)| {
+        let documents = serde_json::from_str(&text).map_err(|error| ContentError::file(&name, error))?;
+        let documents = typed(&name, documents)?;
+        Ok((name, documents))
+    });
     Library::of(files)
 }
 

@@ -1,7 +1,6 @@
 //! The nonces of orders seen: a small durable store, so that each order is obeyed once.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -53,10 +52,9 @@ impl Nonces {
     /// It is there and cannot be read: then nothing may be obeyed.
     pub fn open(dir: &Path) -> Result<Self, NonceError> {
         let fault = |source| NonceError::Io { path: dir.join(FILE), source };
-        let seen = match fs::read(dir.join(FILE)) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| fault(error.into()))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(fault(error)),
+        let seen = match durable::read(&dir.join(FILE)).map_err(fault)? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| fault(error.into()))?,
+            None => BTreeMap::new(),
         };
         Ok(Self { dir: dir.to_owned(), seen })
     }
@@ -119,7 +117,7 @@ mod tests {
     #[test]
     fn a_spoiled_store_obeys_nothing() {
         let dir = tempfile::tempdir().expect("folder");
-        fs::write(dir.path().join(FILE), "{\"n\":").expect("write");
+        std::fs::write(dir.path().join(FILE), "{\"n\":").expect("write");
         assert!(Nonces::open(dir.path()).is_err());
     }
 }

@@ -2,7 +2,6 @@
 //! forgotten that they ran.
 
 use std::collections::VecDeque;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -24,10 +23,9 @@ impl Obeyed {
     /// It is there and cannot be read: then nothing may be obeyed.
     pub fn open(dir: &Path) -> io::Result<Self> {
         let path = dir.join(".obeyed");
-        let tasks = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => VecDeque::new(),
-            Err(error) => return Err(error),
+        let tasks = match durable::read(&path)? {
+            Some(bytes) => serde_json::from_slice(&bytes)?,
+            None => VecDeque::new(),
         };
         Ok(Self { path, tasks })
     }
@@ -62,7 +60,7 @@ mod tests {
         obeyed.add([last.clone()]).expect("written");
         let obeyed = Obeyed::open(dir.path()).expect("opens");
         assert!(!obeyed.has(&first) && obeyed.has(&last));
-        fs::write(dir.path().join(".obeyed"), "[\"").expect("spoiled");
+        std::fs::write(dir.path().join(".obeyed"), "[\"").expect("spoiled");
         assert!(Obeyed::open(dir.path()).is_err());
     }
 }
